@@ -1,0 +1,99 @@
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <cstdlib>
+#include <fstream>
+#include <numeric>
+
+#include "base/file.h"
+#include "base/json.h"
+#include "base/result.h"
+#include "base/thread_pool.h"
+
+namespace tenon {
+namespace {
+
+Result<int> half(int x) {
+  if (x % 2) return invalid("odd", "x");
+  return x / 2;
+}
+Result<int> quarter(int x) {
+  TENON_ASSIGN(const int h, half(x));
+  TENON_TRY(half(h));
+  return h / 2;
+}
+
+TEST(Result, PassesValuesAndErrors) {
+  EXPECT_EQ(*quarter(8), 2);
+  EXPECT_EQ(quarter(6).error().param, "x");
+  EXPECT_EQ(wrap(half(3).error(), "ctx").error().message, "ctx: odd");
+}
+
+TEST(Json, ReportsThePlaceOfAnError) {
+  const auto r = parse_json("{\"a\": 1,\n \"b\": }", "body");
+  ASSERT_FALSE(r);
+  EXPECT_NE(r.error().message.find("line 2"), std::string::npos) << r.error().message;
+}
+
+TEST(Json, RefusesDepthBombsAndBadUtf8) {
+  EXPECT_FALSE(parse_json(std::string(100000, '['), "bomb"));
+  EXPECT_FALSE(parse_json("\"\xff\"", "utf8"));
+  EXPECT_TRUE(parse_json("[\"[[[[{{{{\"]", "brackets inside a string", {.max_depth = 2}));
+  EXPECT_FALSE(parse_json("[1,2]", "long", {.max_bytes = 3}));
+}
+
+TEST(Json, NearestName) {
+  const std::vector<std::string> known = {"LlamaForCausalLM", "Qwen2ForCausalLM"};
+  EXPECT_EQ(nearest_name("LamaForCausalLM", known), "LlamaForCausalLM");
+  EXPECT_EQ(nearest_name("zzz", known), "");
+}
+
+TEST(File, MapsAndRefuses) {
+  EXPECT_EQ(MappedFile::open("/no/such/file").error().code, ErrorCode::kNotFound);
+  EXPECT_FALSE(MappedFile::open("/tmp"));
+  const std::string path = testing::TempDir() + "/tenon_file_test";
+  std::ofstream(path) << "hello";
+  EXPECT_EQ(*read_file(path), "hello");
+  EXPECT_FALSE(read_file(path, 3));
+  EXPECT_EQ((*MappedFile::open(path))->bytes().size(), 5u);
+}
+
+TEST(HugeBuffer, RefusesTheImpossibleBySize) {
+  const auto r = HugeBuffer::allocate(std::size_t{1} << 60, "the moon");
+  ASSERT_FALSE(r);
+  EXPECT_NE(r.error().message.find("the moon"), std::string::npos);
+}
+
+class ThreadPoolTest : public testing::TestWithParam<int> {};
+
+TEST_P(ThreadPoolTest, RunsEveryThreadAndBarriersSeparatePhases) {
+  ThreadPool pool(GetParam());
+  for (int round = 0; round < 200; ++round) {
+    std::vector<std::atomic<int>> phase(static_cast<std::size_t>(pool.size()));
+    std::atomic<bool> torn{false};
+    pool.run([&](int t) {
+      for (int p = 1; p <= 3; ++p) {
+        phase[static_cast<std::size_t>(t)] = p;
+        pool.barrier();
+        for (auto& other : phase) torn = torn || other != p;
+        pool.barrier();
+      }
+    });
+    ASSERT_FALSE(torn);
+  }
+}
+
+TEST_P(ThreadPoolTest, ParallelForCoversTheRangeOnce) {
+  ThreadPool pool(GetParam());
+  std::vector<int> hits(1001);
+  pool.parallel_for(1001, 7, [&](std::int64_t b, std::int64_t e) {
+    for (auto i = b; i < e; ++i) ++hits[static_cast<std::size_t>(i)];
+  });
+  EXPECT_EQ(std::accumulate(hits.begin(), hits.end(), 0), 1001);
+  EXPECT_EQ(*std::max_element(hits.begin(), hits.end()), 1);
+}
+
+INSTANTIATE_TEST_SUITE_P(Threads, ThreadPoolTest, testing::Values(1, 2, 4));
+
+}  // namespace
+}  // namespace tenon

@@ -1,0 +1,55 @@
+// Graph -> Executable: passes, lowering, memory plan, weight packing.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "base/thread_pool.h"
+#include "graph/graph.h"
+#include "runtime/executable.h"
+#include "tensor/kv_layout.h"
+#include "tensor/row_view.h"
+
+namespace tenon::compiler {
+
+/// Where weights come from, by our names. loader/ implements it over a checkpoint and an adapter.
+class WeightProvider {
+ public:
+  virtual ~WeightProvider() = default;
+  virtual Result<tensor::RowView> weight(const std::string& name) = 0;  ///< a vector is one row
+  virtual void release(const std::string& name) = 0;  ///< packed: its pages may go
+};
+
+struct CompileOptions {
+  runtime::Limits limits;
+  tensor::KvLayout kv_layout;
+  /// What a matmul weight is stored as: kBF16 or kF32. Quantized weights keep their own format unless `dequantize`.
+  tensor::DType float_dtype = tensor::DType::kBF16;
+  bool dequantize = false;
+  bool taps = false;                       ///< keep tapped values (more arena)
+  std::vector<std::string> disabled_passes;  ///< beside those of TENON_DISABLE_PASSES=a,b
+};
+
+struct PassReport {
+  std::string name;
+  double seconds = 0;
+  int nodes_before = 0, nodes_after = 0;
+  bool disabled = false;
+};
+
+/// Text of the stages, for `tenon inspect`; no weights are needed. weight_dtype tells what each matmul weight is stored
+/// as in the file.
+struct Explanation {
+  std::string graph_before, graph_after, plan;
+  std::vector<PassReport> passes;
+  std::int64_t weight_bytes = 0, arena_bytes = 0;
+};
+Result<Explanation> explain(const graph::Graph& graph, WeightProvider& weights, const CompileOptions& options);
+
+/// Compiles and packs, in parallel on `pool`. Too little memory is kResourceExhausted and says how much is needed.
+Result<std::shared_ptr<runtime::Executable>> compile(const graph::Graph& graph, WeightProvider& weights,
+                                                     const CompileOptions& options, ThreadPool& pool);
+
+}  // namespace tenon::compiler

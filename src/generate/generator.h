@@ -1,0 +1,78 @@
+// Conversation -> text deltas: the one API that the server and the command line share. Tokenizes, renders chat templates,
+// submits to the engine, detokenizes, finds stop strings.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "base/json.h"
+#include "base/result.h"
+#include "chat/chat_template.h"
+#include "engine/engine.h"
+#include "tokenizer/tokenizer.h"
+
+namespace tenon::generate {
+
+struct Prompt {
+  /// Text to be tokenized with the tokenizer's special tokens, token ids, or a conversation.
+  std::variant<std::string, std::vector<std::int32_t>, chat::RenderInput> value;
+};
+
+struct GenerateRequest {
+  Prompt prompt;
+  sampler::SamplingParams sampling;
+  std::optional<std::int64_t> max_tokens;  ///< none: as many as the context leaves
+  std::vector<std::string> stop;           ///< the reply ends before the first of these; at most 16 of 256 bytes
+  std::vector<std::int32_t> stop_token_ids;
+  bool ignore_eos = false;
+  bool skip_special_tokens = true;
+};
+
+/// Text that one token settled. Half characters and text that could begin a stop string are held back.
+struct Delta {
+  std::string text;
+  engine::FinishReason finish = engine::FinishReason::kNone;  ///< the last delta of the reply
+  std::int64_t completion_tokens = 0;                         ///< so far
+  std::string error;                                          ///< of kError
+};
+
+/// The deltas of one engine step for one request; called on the engine thread, must not block or throw.
+using DeltaSink = std::function<void(const Delta&)>;
+
+/// A running reply. Destroying the handle before its last delta cancels it.
+class Reply {
+ public:
+  virtual ~Reply() = default;
+  virtual std::int64_t prompt_tokens() const = 0;
+  virtual void cancel() = 0;
+};
+
+class Generator {
+ public:
+  struct Parts {
+    std::shared_ptr<engine::Engine> engine;
+    std::shared_ptr<const tokenizer::Tokenizer> tokenizer;
+    std::shared_ptr<const chat::ChatTemplate> chat_template;  ///< null: chat requests are refused, saying so
+    std::vector<std::int32_t> eos_token_ids;
+    std::optional<bool> add_special_tokens;  ///< of text prompts; none: true
+  };
+  explicit Generator(Parts parts);
+
+  /// Errors are the client's (kInvalidArgument with `param`) or the engine's (queue full, draining).
+  Result<std::unique_ptr<Reply>> start(GenerateRequest request, DeltaSink sink) const;
+
+  const engine::Engine& engine() const { return *parts_.engine; }
+  const tokenizer::Tokenizer& tokenizer() const { return *parts_.tokenizer; }
+  bool has_chat_template() const { return parts_.chat_template != nullptr; }
+
+ private:
+  Parts parts_;
+};
+
+}  // namespace tenon::generate

@@ -1,0 +1,55 @@
+// What a model may compute. Each op is one file in ops/: its shape rule and an obvious scalar reference; those that are
+// fused also have a decomposition into the others. Names are PyTorch's where it has one.
+// T = total_tokens; float values are float32; weights have the dtype of the checkpoint.
+#pragma once
+
+#include <vector>
+
+#include "graph/graph.h"
+
+namespace tenon::graph {
+
+/// ids [T] i32, weight [V, H] → [T, H].
+Value embedding(Value ids, Value weight);
+/// x [.., K], weight [N, K] (a linear layer's) → x · weightᵀ [.., N].
+Value linear(Value x, Value weight);
+/// Elementwise; shapes equal, or b a vector of the last dim.
+Value add(Value a, Value b);
+Value mul(Value a, Value b);
+Value scale(Value x, double s);
+Value silu(Value x);
+Value gelu_tanh(Value x);
+Value gelu(Value x);  ///< erf form
+Value sigmoid(Value x);
+Value tanh(Value x);
+Value relu(Value x);
+/// cap * tanh(x / cap)  (Gemma 2).
+Value softcap(Value x, double cap);
+/// x / sqrt(mean(x²) + eps) * (weight + weight_offset) over the last dim; weight [last dim].  Zhang & Sennrich 2019.
+Value rms_norm(Value x, Value weight, double eps, double weight_offset = 0.0);
+/// Same elements, other dims; only the last dims may change, the first stays.
+Value reshape(Value x, std::vector<Dim> dims);
+/// x[.., begin:end] of the last dim.
+Value slice(Value x, std::int64_t begin, std::int64_t end);
+/// The rows of x [T, H] that `indices` [R] i32 names → [R, H].
+Value gather_rows(Value x, Value indices);
+
+/// cos and sin of positions [T] i32 times inv_freq [half], times attention_factor → [T, 2 * half] (cos half, sin half).
+Value rope_table(Value positions, std::vector<double> inv_freq, double attention_factor = 1.0);
+/// Rotates the first 2 * half dims of each head: x [T, heads, head_dim], table [T, 2 * half]. Su et al. 2021.
+/// interleaved: pairs (2i, 2i+1) instead of (i, i + half).
+Value rope(Value x, Value table, bool interleaved = false);
+
+/// Stores keys [T, kv_heads, key_dim] and values [T, kv_heads, value_dim] in the paged cache of `layer`; the result is
+/// that cache's state, to be given to attention(). batch: positions, row_offsets, page_table.
+Value kv_append(Value k, Value v, int layer, Value positions, Value row_offsets, Value page_table);
+
+struct AttentionOptions {
+  double scale = 1.0;    ///< of the scores, usually 1/sqrt(head_dim)
+  double softcap = 0.0;  ///< 0: none
+  int window = 0;        ///< 0: all positions up to the token's own; else the last `window`
+};
+/// Causal attention over the paged cache: q [T, heads, key_dim] → [T, heads, value_dim]. sinks: [heads], or none.
+Value attention(Value q, Value cache, AttentionOptions options, Value sinks = {});
+
+}  // namespace tenon::graph

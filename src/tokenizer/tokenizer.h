@@ -1,0 +1,49 @@
+// Text <-> token ids by the Hugging Face tokenizers crate, and the incremental detokenizer.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/json.h"
+#include "base/result.h"
+
+namespace tenon::tokenizer {
+
+class Tokenizer {
+ public:
+  /// From the text of a tokenizer.json. Truncation and padding that it may ask for are switched off.
+  static Result<std::shared_ptr<const Tokenizer>> from_json(std::string_view tokenizer_json);
+  /// From GGUF metadata ("tokenizer.ggml.model", ".tokens", ".scores", ".merges", ".token_type", ".pre", …): "llama"
+  /// (SentencePiece BPE) and "gpt2" (byte-level BPE with the pre-tokenizer that .pre names; an unknown one is refused).
+  static Result<std::shared_ptr<const Tokenizer>> from_gguf(const Json& metadata);
+
+  virtual ~Tokenizer() = default;
+  virtual Result<std::vector<std::int32_t>> encode(std::string_view text, bool add_special_tokens) const = 0;
+  virtual Result<std::string> decode(std::span<const std::int32_t> ids, bool skip_special_tokens) const = 0;
+  virtual std::optional<std::int32_t> token_to_id(std::string_view token) const = 0;
+  virtual std::optional<std::string> id_to_token(std::int32_t id) const = 0;
+  virtual bool is_special(std::int32_t id) const = 0;
+  virtual std::int32_t vocab_size() const = 0;  ///< added tokens included
+};
+
+/// Ids in, text out, never half a character: what push() returned so far, concatenated, plus flush(), is decode() of all
+/// ids pushed. (Where a decoder strips a leading space it strips the stream's first one only.)
+class IncrementalDetokenizer {
+ public:
+  IncrementalDetokenizer(std::shared_ptr<const Tokenizer> tokenizer, bool skip_special_tokens);
+  std::string push(std::int32_t id);
+  std::string flush();  ///< what is left at the end of a stream, U+FFFD for half a character
+
+ private:
+  std::shared_ptr<const Tokenizer> tokenizer_;
+  bool skip_special_tokens_;
+  std::vector<std::int32_t> ids_;  ///< a window: those whose text is not yet settled, and their context
+  std::size_t prefix_ = 0;         ///< ids of the window whose text was already returned
+};
+
+}  // namespace tenon::tokenizer
