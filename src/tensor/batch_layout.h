@@ -27,10 +27,12 @@ struct BatchInput {
 
 inline constexpr std::array kBatchInputs = {
     BatchInput{"token_ids", DType::kI32, {dims::kTotalTokens, nullptr}},
-    BatchInput{"positions", DType::kI32, {dims::kTotalTokens, nullptr}},    ///< position of each token in its sequence
-    BatchInput{"row_offsets", DType::kI32, {dims::kRowOffsets, nullptr}},   ///< row r has tokens [offsets[r], offsets[r+1])
-    BatchInput{"page_table", DType::kI32, {dims::kRows, dims::kMaxPages}},  ///< page of each kPageTokens positions; -1: none
-    BatchInput{"logit_rows", DType::kI32, {dims::kSampledRows, nullptr}},   ///< batch token indices, ascending
+    BatchInput{"positions", DType::kI32, {dims::kTotalTokens, nullptr}},  ///< position of each token in its sequence
+    BatchInput{
+        "row_offsets", DType::kI32, {dims::kRowOffsets, nullptr}},  ///< row r has tokens [offsets[r], offsets[r+1])
+    BatchInput{
+        "page_table", DType::kI32, {dims::kRows, dims::kMaxPages}},  ///< page of each kPageTokens positions; -1: none
+    BatchInput{"logit_rows", DType::kI32, {dims::kSampledRows, nullptr}},  ///< batch token indices, ascending
 };
 
 /// One batch. The keys and values of row r's tokens are appended at their positions; a token attends to the positions

@@ -1,4 +1,5 @@
-// How the paged KV cache lies in memory. One page holds kPageTokens consecutive positions of one sequence for all layers.
+// How the paged KV cache lies in memory. One page holds kPageTokens consecutive positions of one sequence for all
+// layers.
 #pragma once
 
 #include <cstdint>
@@ -19,11 +20,10 @@ struct KvLayer {
   int value_dim = 0;
 };
 
-/// A page, in elements of `dtype` (kBF16 or kF32), is for each layer in order: for each kv head: the key block, then for
-/// each kv head: the value block.
-///   key block, bf16:  [key_dim/2][kPageTokens][2]   pairs of dims interleaved, so that 16 keys are one vdpbf16ps operand
-///   key block, f32:   [key_dim][kPageTokens]
-///   value block:      [kPageTokens][value_dim]      row-major
+/// A page, in elements of `dtype` (kBF16 or kF32), is for each layer in order: for each kv head: the key block, then
+/// for each kv head: the value block.
+///   key block, bf16:  [key_dim/2][kPageTokens][2]   pairs of dims interleaved, so that 16 keys are one vdpbf16ps
+///   operand key block, f32:   [key_dim][kPageTokens] value block:      [kPageTokens][value_dim]      row-major
 /// key_dim and value_dim are even.
 struct KvLayout {
   DType dtype = DType::kBF16;
