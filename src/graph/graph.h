@@ -1,5 +1,5 @@
-// The graph: values and the ops that make them, recorded while a model class builds its equations. Recording is separate
-// from running: the interpreter (interpreter.h) runs it slowly and obviously, the compiler makes it fast.
+// The graph: values and the ops that make them, recorded while a model class builds its equations. Recording is
+// separate from running: the interpreter (interpreter.h) runs it slowly and obviously, the compiler makes it fast.
 #pragma once
 
 #include <cstdint>
@@ -20,12 +20,12 @@ using tensor::DType;
 /// A dimension: a number, or a name of tensor::dims that is known when a batch is run.
 class Dim {
  public:
-  Dim(std::int64_t size) : size_(size) {}               // NOLINT: a number is a Dim
-  Dim(std::string name) : name_(std::move(name)) {}     // NOLINT: and so is a name
-  Dim(const char* name) : name_(name) {}                // NOLINT
+  Dim(std::int64_t size) : size_(size) {}            // NOLINT: a number is a Dim
+  Dim(std::string name) : name_(std::move(name)) {}  // NOLINT: and so is a name
+  Dim(const char* name) : name_(name) {}             // NOLINT
   bool symbolic() const { return !name_.empty(); }
-  std::int64_t size() const { return size_; }           ///< of a number
-  const std::string& name() const { return name_; }     ///< of a symbol
+  std::int64_t size() const { return size_; }        ///< of a number
+  const std::string& name() const { return name_; }  ///< of a symbol
   bool operator==(const Dim&) const = default;
 
  private:
@@ -83,7 +83,7 @@ struct Node {
   std::vector<int> inputs;   ///< value ids
   std::vector<int> outputs;  ///< value ids
   Attributes attributes;
-  std::string scope;         ///< the module that recorded it, "model.layers.0.mlp"
+  std::string scope;  ///< the module that recorded it, "model.layers.0.mlp"
 };
 
 /// Where a value that no node makes comes from.
@@ -123,7 +123,7 @@ class Graph {
   /// Names an intermediate value for verify; costs nothing unless compiled with taps.
   void tap(std::string name, Value value);
 
-  /// The scope that record() notes, as a stack.
+  /// The scope that record() notes: the whole name of the module on top of the stack, "model.layers.0.mlp".
   void push_scope(std::string scope) { scopes_.push_back(std::move(scope)); }
   void pop_scope() { scopes_.pop_back(); }
 

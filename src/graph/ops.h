@@ -31,6 +31,8 @@ Value rms_norm(Value x, Value weight, double eps, double weight_offset = 0.0);
 Value reshape(Value x, std::vector<Dim> dims);
 /// x[.., begin:end] of the last dim.
 Value slice(Value x, std::int64_t begin, std::int64_t end);
+/// The columns of all parts beside one another; all dims but the last are equal.
+Value concat(const std::vector<Value>& parts);
 /// The rows of x [T, H] that `indices` [R] i32 names → [R, H].
 Value gather_rows(Value x, Value indices);
 

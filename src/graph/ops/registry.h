@@ -1,0 +1,25 @@
+// The list of ops, by name.
+#pragma once
+
+#include <span>
+#include <string_view>
+
+#include "graph/ops/op.h"
+
+namespace tenon::graph {
+
+/// Null if there is none of that name.
+const Op* find_op(std::string_view name);
+std::span<const Op* const> all_ops();
+
+#define TENON_OPS(X)                                                                                                  \
+  X(kAdd)                                                                                                             \
+  X(kAttention) X(kConcat) X(kEmbedding) X(kFusedLinear) X(kGatherRows) X(kGelu) X(kGeluTanh) X(kKvAppend) X(kLinear) \
+      X(kMul) X(kPack) X(kRelu) X(kReshape) X(kRmsNorm) X(kRmsNormPack) X(kRope) X(kRopeKvAppend) X(kRopeTable)       \
+          X(kRowwise) X(kScale) X(kScaledEmbedding) X(kSigmoid) X(kSilu) X(kSlice) X(kSoftcap) X(kTanh)
+
+#define TENON_DECLARE_OP(op) extern const Op op;
+TENON_OPS(TENON_DECLARE_OP)
+#undef TENON_DECLARE_OP
+
+}  // namespace tenon::graph
