@@ -1,0 +1,29 @@
+#include "kvcache/page_table.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace tenon::kvcache {
+
+std::int64_t PageTable::missing(std::int64_t tokens) const {
+  return std::max<std::int64_t>(0, pages_for(tokens) - static_cast<std::int64_t>(pages_.size()));
+}
+
+bool PageTable::grow(PagePool& pool, std::int64_t tokens) {
+  const std::int64_t needed = missing(tokens);
+  if (needed > pool.free_pages()) return false;
+  for (std::int64_t i = 0; i < needed; ++i) {
+    Page page = *pool.allocate();
+    ids_.push_back(page.id());
+    pages_.push_back(std::move(page));
+  }
+  return true;
+}
+
+void PageTable::clear() {
+  // Backwards, so that the pool's stack hands them out again in their old order.
+  while (!pages_.empty()) pages_.pop_back();
+  ids_.clear();
+}
+
+}  // namespace tenon::kvcache
