@@ -19,7 +19,7 @@ class WeightProvider {
  public:
   virtual ~WeightProvider() = default;
   virtual Result<tensor::RowView> weight(const std::string& name) = 0;  ///< a vector is one row
-  virtual void release(const std::string& name) = 0;  ///< packed: its pages may go
+  virtual void release(const std::string& name) = 0;                    ///< packed: its pages may go
 };
 
 struct CompileOptions {
@@ -28,7 +28,7 @@ struct CompileOptions {
   /// What a matmul weight is stored as: kBF16 or kF32. Quantized weights keep their own format unless `dequantize`.
   tensor::DType float_dtype = tensor::DType::kBF16;
   bool dequantize = false;
-  bool taps = false;                       ///< keep tapped values (more arena)
+  bool taps = false;                         ///< keep tapped values (more arena)
   std::vector<std::string> disabled_passes;  ///< beside those of TENON_DISABLE_PASSES=a,b
 };
 

@@ -21,7 +21,8 @@ std::vector<bool> live_nodes(const Graph& graph) {
 
 }  // namespace
 
-Copier::Copier(const Graph& from) : from_(from), to_(std::make_unique<Graph>()), map_(from.values().size(), -1) {}
+Copier::Copier(const Graph& from, bool keep_taps)
+    : from_(from), keep_taps_(keep_taps), to_(std::make_unique<Graph>()), map_(from.values().size(), -1) {}
 
 Value Copier::value(int old) {
   int& mapped = map_[static_cast<std::size_t>(old)];
@@ -72,7 +73,9 @@ Value Copier::record(const Op& op, const std::vector<Value>& inputs, Attributes 
 
 std::unique_ptr<Graph> Copier::finish() {
   for (const auto& [name, old] : from_.outputs()) to_->output(name, value(old));
-  for (const auto& [name, old] : from_.taps()) to_->tap(name, value(old));
+  if (keep_taps_) {
+    for (const auto& [name, old] : from_.taps()) to_->tap(name, value(old));
+  }
   for (bool live : live_nodes(*to_)) {
     if (!live) return without_dead_nodes(*to_);
   }

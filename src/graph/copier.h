@@ -10,7 +10,7 @@ namespace tenon::graph {
 
 class Copier {
  public:
-  explicit Copier(const Graph& from);
+  explicit Copier(const Graph& from, bool keep_taps = true);
 
   const Graph& from() const { return from_; }
   Graph& graph() { return *to_; }
@@ -31,6 +31,7 @@ class Copier {
 
  private:
   const Graph& from_;
+  bool keep_taps_;
   std::unique_ptr<Graph> to_;
   std::vector<int> map_;  // old value -> new value, or -1
 };

@@ -1,0 +1,26 @@
+// Runs the passes over a graph.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "compiler/compile.h"
+#include "compiler/passes/pass.h"
+
+namespace tenon::compiler {
+
+struct Optimized {
+  std::unique_ptr<Graph> graph;
+  std::vector<PassReport> reports;
+};
+
+/// The graph without its taps.
+std::unique_ptr<Graph> without_taps(const Graph& graph);
+
+/// All passes but the disabled ones and those of TENON_DISABLE_PASSES, each followed by verify(). An unknown name is an
+/// error that lists the known ones.
+Result<Optimized> run_passes(const Graph& graph, const PassContext& context, std::vector<std::string> disabled);
+
+}  // namespace tenon::compiler
