@@ -1,0 +1,268 @@
+// Paged attention and the KV cache's writer, written once over a Simd (rows_simd.h of each ISA's folder); attention.cpp
+// of each folder instantiates them.
+//
+// Each query row walks the pages that it sees, in order: scores in float32 (keys widened, the query as it is), scale,
+// softcap, mask, one rescale of the online softmax (Milakov and Gimelshein, 2018), then probabilities times values in
+// float32. All steps of a row depend on that row and its pages only (attention_tile.h), so grouping rows into tiles and
+// items changes no bit. A slot that the row does not see may hold anything, NaN included: its score is replaced and its
+// value is never touched.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "kernels/parts.h"
+#include "kernels/portable/attention_items.h"
+#include "kernels/portable/attention_tile.h"
+
+namespace tenon::kernels {
+
+template <class S>
+class AttentionKernels {
+ public:
+  static constexpr AttentionPart part() { return {kv_append, attention_items, attention_scratch_bytes, attention}; }
+
+ private:
+  using F = typename S::F;
+  static constexpr int kWidth = S::kWidth;
+  static constexpr int kPage = tensor::kPageTokens;
+  static constexpr float kLowest = -__builtin_inff();
+
+  static void kv_append(const KvAppendTask& task, std::int64_t begin, std::int64_t end) {
+    task.kv->dtype == DType::kBF16 ? append<Bf16Kv<S>>(task, begin, end) : append<F32Kv<S>>(task, begin, end);
+  }
+
+  static void attention(const AttentionTask& task, std::int64_t begin, std::int64_t end, std::byte* scratch) {
+    task.kv->dtype == DType::kBF16 ? run<Bf16Kv<S>>(task, begin, end, scratch)
+                                   : run<F32Kv<S>>(task, begin, end, scratch);
+  }
+
+  template <class Kv>
+  static void append(const KvAppendTask& task, std::int64_t begin, std::int64_t end) {
+    const tensor::Batch& batch = *task.batch;
+    const tensor::KvLayer layer = task.kv->layers.data()[task.layer];
+    const std::int64_t page_bytes = task.kv->page_bytes();
+    const std::int64_t keys = task.kv->key_offset(task.layer, 0);
+    const std::int64_t values = task.kv->value_offset(task.layer, 0);
+    int row = 0;
+    for (std::int64_t t = begin; t < end; ++t) {
+      while (t >= batch.row_offsets.data()[row + 1]) ++row;
+      const int position = batch.positions.data()[t];
+      const std::int64_t page = batch.page_table.data()[std::int64_t{row} * batch.max_pages + position / kPage];
+      const int slot = position % kPage;
+      auto* to = reinterpret_cast<typename Kv::Element*>(task.pages + page * page_bytes);
+      for (int h = 0; h < layer.num_kv_heads; ++h) {
+        store_key<Kv>(task.k + t * task.ldk + std::int64_t{h} * layer.key_dim, layer.key_dim, slot,
+                      to + keys + std::int64_t{h} * layer.key_dim * kPage);
+        store_value<Kv>(task.v + t * task.ldv + std::int64_t{h} * layer.value_dim, layer.value_dim,
+                        to + values + (std::int64_t{h} * kPage + slot) * layer.value_dim);
+      }
+    }
+  }
+
+  template <class Kv>
+  static void store_key(const float* x, int n, int slot, typename Kv::Element* block) {
+    typename Kv::Element narrow[kWidth];
+    for (int d = 0; d < n; d += kWidth) {
+      const int count = n - d < kWidth ? n - d : kWidth;
+      Kv::store(narrow, count == kWidth ? S::load(x + d) : S::load_n(x + d, count));
+      for (int i = 0; i < count; i += 2) {
+        block[Kv::key_at(d + i, slot)] = narrow[i];
+        block[Kv::key_at(d + i + 1, slot)] = narrow[i + 1];
+      }
+    }
+  }
+
+  template <class Kv>
+  static void store_value(const float* x, int n, typename Kv::Element* to) {
+    int d = 0;
+    for (; d + kWidth <= n; d += kWidth) Kv::store(to + d, S::load(x + d));
+    if (d < n) Kv::store_n(to + d, S::load_n(x + d, n - d), n - d);
+  }
+
+  template <class Kv>
+  static void run(const AttentionTask& task, std::int64_t begin, std::int64_t end, std::byte* scratch) {
+    const AttentionItems items(task);
+    const AttentionScratch layout(task, items);
+    const auto address = reinterpret_cast<std::uintptr_t>(scratch);
+    auto* floats = reinterpret_cast<float*>((address + 63) / 64 * 64);
+    TokenBlock block;
+    for (std::int64_t i = begin; i < end; ++i) {
+      const auto within = static_cast<int>(i % items.per_block());
+      if (i == begin || within == 0) block = token_block(task, items, i / items.per_block());
+      const int kv_head = within / items.parts;
+      const int group = task.heads / items.kv_heads;
+      const int first = within % items.parts * items.heads;
+      const int heads = group - first < items.heads ? group - first : items.heads;
+      Item<Kv>(task, layout, floats, block, kv_head, kv_head * group + first, heads).run();
+    }
+  }
+
+  /// One item. Its query rows are numbered by token, then head.
+  template <class Kv>
+  class Item {
+    using Tile = AttentionTile<S, Kv>;
+    using Element = typename Kv::Element;
+
+   public:
+    Item(const AttentionTask& task, const AttentionScratch& layout, float* scratch, const TokenBlock& block,
+         int kv_head, int first_head, int heads)
+        : task_(task),
+          layer_(task.kv->layers.data()[task.layer]),
+          block_(block),
+          first_head_(first_head),
+          heads_(heads),
+          rows_(block.tokens * heads),
+          position_(task.batch->positions.data()[block.token]),
+          stride_(layout.stride),
+          sums_(scratch + layout.sums),
+          scores_(scratch + layout.scores),
+          maxima_(scratch + layout.maxima),
+          totals_(scratch + layout.totals),
+          table_(task.batch->page_table.data() + std::int64_t{block.row} * task.batch->max_pages),
+          page_bytes_(task.kv->page_bytes()),
+          key_offset_(task.kv->key_offset(task.layer, kv_head)),
+          value_offset_(task.kv->value_offset(task.layer, kv_head)) {}
+
+    void run() {
+      for (int r = 0; r < rows_; ++r) {
+        // A sink is a first key without a value: it sets the maximum, and its weight of one is in the sum.
+        maxima_[r] = task_.sinks != nullptr ? task_.sinks[head(r)] : kLowest;
+        totals_[r] = task_.sinks != nullptr ? 1.0f : 0.0f;
+        for (std::int64_t d = 0; d < stride_; d += kWidth) S::store(sums_ + r * stride_ + d, S::zero());
+      }
+      const int last_page = position(rows_ - 1) / kPage;
+      for (int page = first_seen(0) / kPage; page <= last_page; ++page) walk(page);
+      for (int r = 0; r < rows_; ++r) finish(r);
+    }
+
+   private:
+    int position(int r) const { return position_ + r / heads_; }
+    int head(int r) const { return first_head_ + r % heads_; }
+    /// The first position that row r sees.
+    int first_seen(int r) const {
+      const int first = position(r) - task_.window + 1;
+      return task_.window > 0 && first > 0 ? first : 0;
+    }
+    /// The slots of the page that row r sees are [slot_begin, slot_end).
+    int slot_begin(int r, int page) const {
+      const int slot = first_seen(r) - page * kPage;
+      return slot > 0 ? slot : 0;
+    }
+    int slot_end(int r, int page) const {
+      const int slot = position(r) + 1 - page * kPage;
+      return slot < kPage ? slot : kPage;
+    }
+
+    void walk(int page) {
+      const auto* elements = reinterpret_cast<const Element*>(task_.pages + table_[page] * page_bytes_);
+      // The rows that see this page: positions ascend, so they are consecutive.
+      int begin = 0;
+      int end = rows_;
+      while (begin < end && slot_end(begin, page) <= 0) begin += heads_;
+      while (end > begin && slot_begin(end - 1, page) >= kPage) end -= heads_;
+      while (begin < end) {
+        // Tiles of even size: 8 rows are 4 + 4, not 6 + 2.
+        const int tiles = (end - begin + kTileRows - 1) / kTileRows;
+        const int rows = (end - begin + tiles - 1) / tiles;
+        tile(begin, rows, page, elements + key_offset_, elements + value_offset_);
+        begin += rows;
+      }
+    }
+
+    void tile(int begin, int rows, int page, const Element* keys, const Element* values) {
+      const float* q[kTileRows];
+      for (int r = 0; r < rows; ++r) {
+        q[r] = task_.q + (block_.token + (begin + r) / heads_) * task_.ldq +
+               std::int64_t{head(begin + r)} * layer_.key_dim;
+      }
+      Tile::scores(rows, q, keys, layer_.key_dim, slot_end(begin + rows - 1, page), scores_);
+      // Slots that all rows of the tile see, and beside them those that only some do.
+      int common_begin = 0;
+      int common_end = kPage;
+      for (int r = 0; r < rows; ++r) {
+        const int row_begin = slot_begin(begin + r, page);
+        const int row_end = slot_end(begin + r, page);
+        softmax(begin + r, row_begin, row_end, scores_ + r * kPage);
+        common_begin = row_begin > common_begin ? row_begin : common_begin;
+        common_end = row_end < common_end ? row_end : common_end;
+      }
+      if (common_begin >= common_end) common_begin = common_end = kPage;
+      float* sums = sums_ + begin * stride_;
+      const auto add_each = [&](int from, int to) {
+        for (int r = 0; r < rows; ++r) {
+          const int row_begin = slot_begin(begin + r, page);
+          const int row_end = slot_end(begin + r, page);
+          Tile::add_values(1, scores_ + r * kPage, values, layer_.value_dim, row_begin > from ? row_begin : from,
+                           row_end < to ? row_end : to, sums + r * stride_, stride_);
+        }
+      };
+      add_each(0, common_begin);
+      Tile::add_values(rows, scores_, values, layer_.value_dim, common_begin, common_end, sums, stride_);
+      add_each(common_end, kPage);
+    }
+
+    /// Turns a row's scores of a page into probabilities relative to the running maximum, which it updates.
+    void softmax(int r, int begin, int end, float* scores) {
+      constexpr int kVectors = kPage / kWidth;
+      F s[kVectors];
+      F largest = S::set1(kLowest);
+      for (int v = 0; v < kVectors; ++v) {
+        s[v] = S::mul(S::load(scores + v * kWidth), S::set1(task_.scale));
+        if (task_.softcap > 0.0f) {
+          const F cap = S::set1(task_.softcap);
+          s[v] = S::mul(cap, S::tanh(S::div(s[v], cap)));
+        }
+        s[v] = S::keep(s[v], begin - v * kWidth, end - v * kWidth, S::set1(kLowest));
+        largest = S::max(s[v], largest);
+      }
+      const float page_maximum = S::maximum(largest);
+      const float maximum = page_maximum > maxima_[r] ? page_maximum : maxima_[r];
+      F total = S::zero();
+      for (int v = 0; v < kVectors; ++v) {
+        const F p = S::keep(S::exp(S::sub(s[v], S::set1(maximum))), begin - v * kWidth, end - v * kWidth, S::zero());
+        S::store(scores + v * kWidth, p);
+        total = S::add(total, p);
+      }
+      if (maximum != maxima_[r]) {
+        // The first page's factor is e^-inf = 0, of sums that are zero.
+        const F factor = S::exp(S::set1(maxima_[r] - maximum));
+        float one[kWidth];
+        S::store(one, factor);
+        totals_[r] *= one[0];
+        float* sums = sums_ + r * stride_;
+        for (std::int64_t d = 0; d < stride_; d += kWidth) S::store(sums + d, S::mul(S::load(sums + d), factor));
+        maxima_[r] = maximum;
+      }
+      totals_[r] += S::sum(total);
+    }
+
+    void finish(int r) {
+      const F total = S::set1(totals_[r]);
+      const float* sums = sums_ + r * stride_;
+      float* out = task_.out + (block_.token + r / heads_) * task_.ldo + std::int64_t{head(r)} * layer_.value_dim;
+      int d = 0;
+      for (; d + kWidth <= layer_.value_dim; d += kWidth) S::store(out + d, S::div(S::load(sums + d), total));
+      if (d < layer_.value_dim) S::store_n(out + d, S::div(S::load(sums + d), total), layer_.value_dim - d);
+    }
+
+    const AttentionTask& task_;
+    const tensor::KvLayer layer_;
+    const TokenBlock block_;
+    const int first_head_;
+    const int heads_;
+    const int rows_;
+    const int position_;
+    const std::int64_t stride_;
+    float* const sums_;
+    float* const scores_;
+    float* const maxima_;
+    float* const totals_;
+    const std::int32_t* const table_;
+    const std::int64_t page_bytes_;
+    const std::int64_t key_offset_;
+    const std::int64_t value_offset_;
+  };
+};
+
+}  // namespace tenon::kernels
