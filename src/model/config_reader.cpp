@@ -1,0 +1,310 @@
+#include "model/config_reader.h"
+
+#include <cmath>
+#include <map>
+#include <set>
+
+#include "model/harmless_fields.h"
+
+namespace tenon::model {
+
+struct ConfigReader::State {
+  Json json;  // text_config merged into the top
+  std::string architecture;
+  std::set<std::string> read;                 // paths that were asked for
+  std::map<std::string, const Json*> opened;  // objects that were asked for, by path with its dot
+  std::vector<ConfigField> fields;
+  std::vector<std::string> notes;
+  std::optional<Error> error;
+};
+
+namespace {
+
+std::string shown(const Json& value) {
+  std::string text = value.dump(-1, ' ', false, Json::error_handler_t::replace);
+  return text.size() > 80 ? text.substr(0, 77) + "…" : text;
+}
+
+bool says_nothing(const Json& value) {
+  return value.is_null() || (value.is_boolean() && !value.get<bool>()) ||
+         ((value.is_object() || value.is_array() || value.is_string()) && value.empty());
+}
+
+}  // namespace
+
+ConfigReader::ConfigReader(const Json& json, std::string architecture) : state_(std::make_shared<State>()) {
+  state_->architecture = std::move(architecture);
+  if (!json.is_object()) {
+    state_->json = Json::object();
+    state_->error = Error{ErrorCode::kInvalidArgument, "config.json is not a JSON object", {}};
+  } else {
+    state_->json = json;
+    if (const auto text = json.find("text_config"); text != json.end() && text->is_object()) {
+      state_->json.erase("text_config");
+      for (const auto& [name, value] : text->items()) state_->json[name] = value;
+    }
+  }
+  json_ = &state_->json;
+}
+
+ConfigReader::ConfigReader(const Json* json, std::string path, std::shared_ptr<State> state)
+    : json_(json), path_(std::move(path)), state_(std::move(state)) {}
+
+const Json* ConfigReader::find(std::string_view field) const {
+  const auto it = json_->find(std::string(field));
+  return it == json_->end() || it->is_null() ? nullptr : &*it;
+}
+
+const Json* ConfigReader::seen(std::string_view field) {
+  state_->read.insert(path_of(field));
+  return find(field);
+}
+
+bool ConfigReader::has(std::string_view field) const { return find(field) != nullptr; }
+
+void ConfigReader::fail(std::string_view field, std::string problem, ErrorCode code) {
+  if (state_->error) return;
+  state_->error =
+      Error{code, "config field " + path_of(field) + " of " + state_->architecture + " " + std::move(problem),
+            path_of(field)};
+}
+
+void ConfigReader::note(std::string text) { state_->notes.push_back(std::move(text)); }
+
+void ConfigReader::understood(std::string_view field, Json value, bool defaulted) {
+  const std::string name = path_of(field);
+  for (const ConfigField& known : state_->fields) {
+    if (known.name == name) return;
+  }
+  state_->fields.push_back({name, std::move(value), defaulted});
+}
+
+void ConfigReader::missing(std::string_view field) {
+  if (state_->error) return;
+  std::vector<std::string> names;
+  for (const auto& [name, value] : json_->items()) {
+    if (!is_harmless_field(name) && !state_->read.contains(path_of(name))) names.push_back(name);
+  }
+  const std::string near = nearest_name(field, names);
+  fail(field, "is missing" + (near.empty() ? ": add it to config.json" : "; did you mean the field \"" + near + "\"?"));
+}
+
+void ConfigReader::wrong_type(std::string_view field, const Json& value, std::string_view expected) {
+  fail(field, "is " + shown(value) + ", but must be " + std::string(expected));
+}
+
+std::optional<int> ConfigReader::checked_integer(std::string_view field, int min, int max) {
+  const Json* value = seen(field);
+  if (value == nullptr) return std::nullopt;
+  // Some exporters write 131072.0; the value counts, not its spelling.
+  const bool whole = value->is_number_integer() ||
+                     (value->is_number_float() && std::nearbyint(value->get<double>()) == value->get<double>());
+  const double number = value->is_number() ? value->get<double>() : 0.0;
+  if (!whole || number < min || number > max) {
+    wrong_type(field, *value, "an integer from " + std::to_string(min) + " to " + std::to_string(max));
+    return min;
+  }
+  understood(field, *value, false);
+  return static_cast<int>(number);
+}
+
+int ConfigReader::integer(std::string_view field, int min, int max) {
+  const auto value = checked_integer(field, min, max);
+  if (!value) missing(field);
+  return value.value_or(min);
+}
+
+int ConfigReader::integer_or(std::string_view field, int otherwise, int min, int max) {
+  const auto value = checked_integer(field, min, max);
+  if (!value) understood(field, otherwise, true);
+  return value.value_or(otherwise);
+}
+
+std::optional<int> ConfigReader::optional_integer(std::string_view field, int min, int max) {
+  const auto value = checked_integer(field, min, max);
+  if (!value) understood(field, nullptr, true);
+  return value;
+}
+
+std::optional<double> ConfigReader::optional_number(std::string_view field) {
+  const Json* value = seen(field);
+  if (value == nullptr) {
+    understood(field, nullptr, true);
+    return std::nullopt;
+  }
+  if (!value->is_number() || !std::isfinite(value->get<double>())) {
+    wrong_type(field, *value, "a number");
+    return 1.0;
+  }
+  understood(field, *value, false);
+  return value->get<double>();
+}
+
+double ConfigReader::number(std::string_view field) {
+  if (seen(field) == nullptr) {
+    missing(field);
+    return 1.0;
+  }
+  return *optional_number(field);
+}
+
+double ConfigReader::number_or(std::string_view field, double otherwise) {
+  if (seen(field) != nullptr) return *optional_number(field);
+  understood(field, otherwise, true);
+  return otherwise;
+}
+
+bool ConfigReader::boolean_or(std::string_view field, bool otherwise) {
+  const Json* value = seen(field);
+  if (value != nullptr && !value->is_boolean()) wrong_type(field, *value, "true or false");
+  const bool given = value != nullptr && value->is_boolean();
+  const bool result = given ? value->get<bool>() : otherwise;
+  understood(field, result, !given);
+  return result;
+}
+
+std::string ConfigReader::string_or(std::string_view field, std::string_view otherwise) {
+  const Json* value = seen(field);
+  if (value != nullptr && !value->is_string()) wrong_type(field, *value, "a string");
+  const bool given = value != nullptr && value->is_string();
+  std::string result = given ? value->get<std::string>() : std::string(otherwise);
+  understood(field, result, !given);
+  return result;
+}
+
+std::vector<std::string> ConfigReader::strings(std::string_view field) {
+  const Json* value = seen(field);
+  if (value == nullptr) return {};
+  std::vector<std::string> result;
+  for (const Json& item : value->is_array() ? *value : Json::array({nullptr})) {
+    if (!item.is_string()) return wrong_type(field, *value, "a list of strings"), std::vector<std::string>{};
+    result.push_back(item.get<std::string>());
+  }
+  understood(field, *value, false);
+  return result;
+}
+
+std::vector<double> ConfigReader::numbers(std::string_view field) {
+  const Json* value = seen(field);
+  if (value == nullptr) return {};
+  std::vector<double> result;
+  for (const Json& item : value->is_array() ? *value : Json::array({nullptr})) {
+    if (!item.is_number()) return wrong_type(field, *value, "a list of numbers"), std::vector<double>{};
+    result.push_back(item.get<double>());
+  }
+  understood(field, *value, false);
+  return result;
+}
+
+std::vector<std::int32_t> ConfigReader::token_ids(std::string_view field) {
+  const Json* value = seen(field);
+  if (value == nullptr) return {};
+  std::vector<std::int32_t> result;
+  for (const Json& item : value->is_array() ? *value : Json::array({*value})) {
+    // Some configs say -1 for "none".
+    if (!item.is_number_integer() || item.get<std::int64_t>() < -1 || item.get<std::int64_t>() > kMaxSize) {
+      return wrong_type(field, *value, "a token id or a list of token ids"), std::vector<std::int32_t>{};
+    }
+    if (item.get<std::int64_t>() >= 0) result.push_back(item.get<std::int32_t>());
+  }
+  understood(field, *value, false);
+  return result;
+}
+
+nn::Activation ConfigReader::activation_or(std::string_view field, std::string_view otherwise) {
+  const std::string name = string_or(field, otherwise);
+  if (const nn::Activation activation = nn::find_activation(name)) return activation;
+  std::string known;
+  for (const std::string_view other : nn::activation_names()) known += (known.empty() ? "" : ", ") + std::string(other);
+  fail(field, "names the unknown activation \"" + name + "\"; known are " + known, ErrorCode::kUnsupported);
+  return nn::find_activation(otherwise);
+}
+
+std::vector<std::string> ConfigReader::layer_types(int num_hidden_layers) {
+  std::vector<std::string> types = strings("layer_types");
+  if (types.empty()) return types;
+  if (static_cast<int>(types.size()) != num_hidden_layers) {
+    fail("layer_types", "has " + std::to_string(types.size()) + " entries for " + std::to_string(num_hidden_layers) +
+                            " num_hidden_layers");
+  }
+  for (const std::string& type : types) {
+    if (type == "full_attention" || type == "sliding_attention") continue;
+    fail("layer_types", "holds \"" + type + "\"; known are full_attention and sliding_attention",
+         ErrorCode::kUnsupported);
+  }
+  types.resize(static_cast<std::size_t>(num_hidden_layers), "full_attention");
+  return types;
+}
+
+void ConfigReader::check_heads(int num_attention_heads, int num_key_value_heads, int head_dim) {
+  if (num_attention_heads % num_key_value_heads != 0) {
+    fail("num_key_value_heads", "is " + std::to_string(num_key_value_heads) +
+                                    ", which does not divide num_attention_heads " +
+                                    std::to_string(num_attention_heads));
+  }
+  if (head_dim % 2 != 0 || head_dim < 2) {
+    fail("head_dim", "is " + std::to_string(head_dim) + ", but rotary embedding needs an even number of dims");
+  }
+}
+
+ConfigReader ConfigReader::object(std::string_view field) {
+  static const Json empty = Json::object();
+  const Json* value = seen(field);
+  if (value != nullptr && !value->is_object()) wrong_type(field, *value, "an object"), value = nullptr;
+  const std::string path = path_of(field) + ".";
+  if (value != nullptr) state_->opened[path] = value;
+  return ConfigReader(value == nullptr ? &empty : value, path, state_);
+}
+
+Status ConfigReader::check_unread(const Json& object, const std::string& path) const {
+  for (const auto& [name, value] : object.items()) {
+    const std::string full = path + name;
+    if (state_->read.contains(full) || says_nothing(value) || is_harmless_field(name)) continue;
+    if (name == "quantization_config") {
+      const std::string method =
+          value.is_object() && value.contains("quant_method") ? shown(value["quant_method"]) : "unnamed";
+      return unsupported("the checkpoint is quantized with the method " + method +
+                             ", which is not supported: use its float checkpoint, or a GGUF file",
+                         full);
+    }
+    std::vector<std::string> known;
+    for (const std::string& read : state_->read) {
+      if (read.starts_with(path) && read.find('.', path.size()) == std::string::npos) {
+        const std::string candidate = read.substr(path.size());
+        if (!object.contains(candidate)) known.push_back(candidate);
+      }
+    }
+    const std::string near = nearest_name(name, known);
+    return unsupported("config field " + full + " is " + shown(value) + ", but " + state_->architecture +
+                           " does not read it, and it may change what the model computes" +
+                           (near.empty() ? ": remove it if it has no effect" : "; did you mean \"" + near + "\"?"),
+                       full);
+  }
+  return {};
+}
+
+double ConfigReader::coverage() const {
+  double score = 0.0;
+  for (const auto& [name, value] : state_->json.items()) {
+    if (is_harmless_field(name)) continue;
+    if (state_->read.contains(name))
+      score += 1.0;
+    else if (!says_nothing(value))
+      score -= 1.0;
+  }
+  for (const std::string& name : state_->read) {
+    if (name.find('.') == std::string::npos && !state_->json.contains(name)) score -= 0.25;
+  }
+  return score;
+}
+
+Status ConfigReader::finish(ModelConfig& config) {
+  if (state_->error) return std::unexpected(*state_->error);
+  TENON_TRY(check_unread(state_->json, ""));
+  for (const auto& [path, object] : state_->opened) TENON_TRY(check_unread(*object, path));
+  config.fields = std::move(state_->fields);
+  config.notes = std::move(state_->notes);
+  return {};
+}
+
+}  // namespace tenon::model

@@ -1,0 +1,159 @@
+#include "model/gguf_config.h"
+
+#include <array>
+#include <cmath>
+#include <set>
+
+namespace tenon::model {
+namespace {
+
+constexpr std::array kCommonFields = std::to_array<GgufField>({
+    {"context_length", "max_position_embeddings"},
+    {"embedding_length", "hidden_size"},
+    {"block_count", "num_hidden_layers"},
+    {"feed_forward_length", "intermediate_size"},
+    {"attention.head_count", "num_attention_heads"},
+    {"attention.head_count_kv", "num_key_value_heads"},
+    {"attention.layer_norm_rms_epsilon", "rms_norm_eps"},
+    {"attention.key_length", "head_dim"},
+    {"vocab_size", "vocab_size"},
+    {"rope.freq_base", ""},          // with the scaling, below
+    {"rope.dimension_count", ""},    // checked below
+    {"attention.value_length", ""},  // checked below
+    {"rope.scaling.type", ""},
+    {"rope.scaling.factor", ""},
+    {"rope.scaling.original_context_length", ""},
+    {"rope.scaling.finetuned", ""},  // a remark, not a parameter
+    {"rope.scaling.yarn_beta_fast", ""},
+    {"rope.scaling.yarn_beta_slow", ""},
+});
+
+std::string architecture_of(const weights::Checkpoint& checkpoint) {
+  const Json& metadata = checkpoint.metadata();
+  const auto it = metadata.find("general.architecture");
+  return it != metadata.end() && it->is_string() ? it->get<std::string>() : std::string();
+}
+
+bool zero(const Json& value) { return value.is_number() && value.get<double>() == 0.0; }
+
+std::string shown(const Json& value) {
+  return value.is_array() ? "a list of " + std::to_string(value.size())
+                          : value.dump(-1, ' ', false, Json::error_handler_t::replace);
+}
+
+// llama.cpp keeps Llama 3's scaling as a tensor of one divisor for each inverse frequency.
+Result<Json> frequency_factors(const weights::Checkpoint& checkpoint) {
+  const tensor::TensorView* tensor = checkpoint.find("rope_freqs.weight");
+  if (tensor == nullptr) return Json(nullptr);
+  if (tensor->dtype != tensor::DType::kF32 || tensor->shape.size() != 1 || tensor->data == nullptr) {
+    return invalid("tensor rope_freqs.weight must be a vector of F32");
+  }
+  std::vector<float> values(static_cast<std::size_t>(tensor->shape[0]));
+  tensor::to_float(tensor->dtype, tensor->data, tensor->shape[0], values.data());
+  Json factors = Json::array();
+  for (const float value : values) {
+    if (!std::isfinite(value) || value <= 0.0f)
+      return invalid("tensor rope_freqs.weight holds a factor that is not positive");
+    factors.push_back(static_cast<double>(value));
+  }
+  return factors;
+}
+
+Result<Json> rope_parameters(const weights::Checkpoint& checkpoint) {
+  const auto copy = [&](Json& to, const char* field, const char* key) {
+    if (const Json* value = gguf_value(checkpoint, key)) to[field] = *value;
+  };
+  Json rope = Json::object();
+  const Json* type = gguf_value(checkpoint, "rope.scaling.type");
+  const std::string name = type != nullptr && type->is_string() ? type->get<std::string>() : "none";
+  copy(rope, "rope_theta", "rope.freq_base");
+  TENON_ASSIGN(Json factors, frequency_factors(checkpoint));
+  if (name == "none") {
+    rope["rope_type"] = "default";
+    if (factors.is_array()) rope["frequency_factors"] = std::move(factors);
+    return rope;
+  }
+  if (factors.is_array()) {
+    return unsupported("GGUF metadata asks for rope scaling \"" + name +
+                       "\" beside a tensor rope_freqs.weight, which is not "
+                       "supported together");
+  }
+  if (name != "linear" && name != "yarn") {
+    return unsupported("GGUF metadata key rope.scaling.type is \"" + name + "\"; known are none, linear and yarn");
+  }
+  rope["rope_type"] = name;
+  copy(rope, "factor", "rope.scaling.factor");
+  if (name == "yarn") {
+    copy(rope, "original_max_position_embeddings", "rope.scaling.original_context_length");
+    copy(rope, "beta_fast", "rope.scaling.yarn_beta_fast");
+    copy(rope, "beta_slow", "rope.scaling.yarn_beta_slow");
+  }
+  return rope;
+}
+
+}  // namespace
+
+const Json* gguf_value(const weights::Checkpoint& checkpoint, std::string_view key) {
+  const Json& metadata = checkpoint.metadata();
+  const auto it = metadata.find(architecture_of(checkpoint) + "." + std::string(key));
+  return it == metadata.end() || it->is_null() ? nullptr : &*it;
+}
+
+Result<Json> config_from_gguf(const weights::Checkpoint& checkpoint, std::string_view architecture_class,
+                              std::span<const GgufField> fields) {
+  const Json& metadata = checkpoint.metadata();
+  const std::string prefix = architecture_of(checkpoint) + ".";
+  Json config = Json::object();
+  config["architectures"] = Json::array({std::string(architecture_class)});
+
+  std::set<std::string, std::less<>> known;
+  const auto take = [&](const GgufField& field) {
+    known.insert(std::string(field.key));
+    const Json* value = gguf_value(checkpoint, field.key);
+    if (value != nullptr && !field.field.empty()) config[std::string(field.field)] = *value;
+  };
+  for (const GgufField& field : kCommonFields) take(field);
+  for (const GgufField& field : fields) take(field);
+  for (const auto& [key, value] : metadata.items()) {
+    if (!key.starts_with(prefix) || known.contains(std::string_view(key).substr(prefix.size())) || zero(value))
+      continue;
+    return unsupported("GGUF metadata key " + key + " is " + shown(value) + ", but " + std::string(architecture_class) +
+                           " does not read it, and it may change what the model computes",
+                       key);
+  }
+
+  if (!config.contains("vocab_size")) {
+    const auto tokens = metadata.find("tokenizer.ggml.tokens");
+    if (tokens == metadata.end() || !tokens->is_array()) {
+      return invalid("the GGUF file says neither " + prefix + "vocab_size nor tokenizer.ggml.tokens");
+    }
+    config["vocab_size"] = tokens->size();
+  }
+  const Json* key_length = gguf_value(checkpoint, "attention.key_length");
+  const Json* value_length = gguf_value(checkpoint, "attention.value_length");
+  if (value_length != nullptr && (key_length == nullptr || *key_length != *value_length)) {
+    return unsupported("GGUF metadata key " + prefix + "attention.value_length differs from attention.key_length");
+  }
+  const Json* rotated = gguf_value(checkpoint, "rope.dimension_count");
+  if (rotated != nullptr && rotated->is_number_integer() && config["num_attention_heads"].is_number_integer() &&
+      config["hidden_size"].is_number_integer() && config["num_attention_heads"].get<std::int64_t>() > 0) {
+    const std::int64_t head_dim =
+        key_length != nullptr && key_length->is_number_integer()
+            ? key_length->get<std::int64_t>()
+            : config["hidden_size"].get<std::int64_t>() / config["num_attention_heads"].get<std::int64_t>();
+    if (rotated->get<std::int64_t>() != head_dim) {
+      return unsupported("GGUF metadata key " + prefix + "rope.dimension_count is " + shown(*rotated) +
+                         ", but head_dim is " + std::to_string(head_dim) +
+                         ": rotating a part of each head is not supported");
+    }
+  }
+  config["tie_word_embeddings"] = checkpoint.find("output.weight") == nullptr;
+  for (const auto& [key, field] : {std::pair{"tokenizer.ggml.bos_token_id", "bos_token_id"},
+                                   std::pair{"tokenizer.ggml.eos_token_id", "eos_token_id"}}) {
+    if (const auto it = metadata.find(key); it != metadata.end()) config[field] = *it;
+  }
+  TENON_ASSIGN(config["rope_parameters"], rope_parameters(checkpoint));
+  return config;
+}
+
+}  // namespace tenon::model

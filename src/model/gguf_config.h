@@ -1,0 +1,30 @@
+// GGUF metadata -> config.json, so that one parse_config serves both.
+#pragma once
+
+#include <span>
+#include <string_view>
+
+#include "base/json.h"
+#include "base/result.h"
+#include "weights/checkpoint.h"
+
+namespace tenon::model {
+
+/// "llama.attention.head_count" (without its "llama.") and the field that it becomes; an empty field: read by the
+/// architecture itself, or without effect.
+struct GgufField {
+  std::string_view key;
+  std::string_view field;
+};
+
+/// The config of a GGUF file whose metadata keys are those of `fields` and the ones that all decoders share (sizes,
+/// heads, rope base, norm epsilon). Also: vocab_size from the token list where it is not said, tie_word_embeddings from
+/// the absence of output.weight, token ids, rope scaling (none, linear, yarn) as rope_parameters, and rope_freqs.weight
+/// as its frequency_factors. A key of the architecture that is not listed is an error that names it.
+Result<Json> config_from_gguf(const weights::Checkpoint& checkpoint, std::string_view architecture_class,
+                              std::span<const GgufField> fields);
+
+/// The value of "ARCH.key", ARCH being general.architecture; null if there is none.
+const Json* gguf_value(const weights::Checkpoint& checkpoint, std::string_view key);
+
+}  // namespace tenon::model

@@ -1,0 +1,29 @@
+// The interface that a model class implements. A missing method is a compile error.
+#pragma once
+
+#include <vector>
+
+#include "graph/graph.h"
+#include "tensor/kv_layout.h"
+
+namespace tenon::model {
+
+struct BuildContext {
+  graph::Graph& graph;
+  const tensor::KvLayout& kv_layout;  ///< its layers are kv_parameters()
+  int max_length;                     ///< the context that is served; only dynamic rope scaling depends on it
+};
+
+class PipelineModel {
+ public:
+  virtual ~PipelineModel() = default;
+
+  /// What each layer keeps in the KV cache, in the order of kv_append's `layer`.
+  virtual std::vector<tensor::KvLayer> kv_parameters() const = 0;
+
+  /// Records the equations: inputs by nn::RaggedBatch, an output "logits" [sampled_rows, vocab_size]. May throw
+  /// graph::GraphError.
+  virtual void build(const BuildContext& context) const = 0;
+};
+
+}  // namespace tenon::model

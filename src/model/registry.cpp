@@ -1,0 +1,73 @@
+#include "model/registry.h"
+
+// The one place where model/ knows of architectures/: the list of folders.
+#define ARCHITECTURE(family)                          \
+  namespace tenon::architectures::family {            \
+  const ::tenon::model::Architecture& architecture(); \
+  }
+#include "architectures/registry.def"
+#undef ARCHITECTURE
+
+namespace tenon::model {
+
+const std::vector<RegistryEntry>& registry() {
+  static const std::vector<RegistryEntry> entries = {
+#define ARCHITECTURE(family) {#family, &::tenon::architectures::family::architecture()},
+#include "architectures/registry.def"
+#undef ARCHITECTURE
+  };
+  return entries;
+}
+
+namespace {
+
+std::string known_names() {
+  std::string names;
+  for (const RegistryEntry& entry : registry()) {
+    names += (names.empty() ? "" : ", ") + std::string(entry.architecture->name);
+  }
+  return names;
+}
+
+// How much of a config an architecture understands: fields of the config that it reads, less those it misses or does
+// not know; ties are settled by the name.
+double resemblance(const Architecture& architecture, std::string_view name, const Json& config) {
+  double score = -static_cast<double>(edit_distance(name, architecture.name)) / 8.0;
+  if (!config.is_object()) return score;
+  ConfigReader reader(config, std::string(architecture.name));
+  (void)architecture.parse_config(reader);
+  score += reader.coverage();
+  return score;
+}
+
+}  // namespace
+
+Result<RegistryEntry> find_architecture(std::string_view name, const Json& config) {
+  const RegistryEntry* nearest = nullptr;
+  double best = 0.0;
+  for (const RegistryEntry& entry : registry()) {
+    if (entry.architecture->name == name) return entry;
+    const double score = resemblance(*entry.architecture, name, config);
+    if (nearest == nullptr || score > best) nearest = &entry, best = score;
+  }
+  return unsupported("architecture " + std::string(name) + " is not known; known are " + known_names() +
+                     (nearest == nullptr
+                          ? std::string()
+                          : ". Of these " + std::string(nearest->architecture->name) +
+                                " is the nearest to its config: start a new architecture from src/architectures/" +
+                                std::string(nearest->family)));
+}
+
+Result<RegistryEntry> find_gguf_architecture(std::string_view general_architecture) {
+  std::string known;
+  for (const RegistryEntry& entry : registry()) {
+    for (const std::string_view name : entry.architecture->gguf.architectures) {
+      if (name == general_architecture) return entry;
+      known += (known.empty() ? "" : ", ") + std::string(name);
+    }
+  }
+  return unsupported("GGUF architecture \"" + std::string(general_architecture) + "\" is not known; known are " +
+                     known);
+}
+
+}  // namespace tenon::model

@@ -1,0 +1,12 @@
+// All that an architecture's folder includes.
+#pragma once
+
+#include "base/check.h"
+#include "base/result.h"
+#include "graph/graph.h"
+#include "graph/ops.h"
+#include "model/architecture.h"
+#include "nn/attention.h"
+#include "nn/layers.h"
+#include "nn/rope.h"
+#include "nn/scope.h"
