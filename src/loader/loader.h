@@ -15,7 +15,7 @@
 namespace tenon::loader {
 
 struct LoadOptions {
-  std::string model;                  ///< hub id ("org/name"), directory, or .gguf file
+  std::string model;  ///< hub id ("org/name"), directory, or .gguf file
   std::string revision = "main";
   std::string quantization_encoding;  ///< "bfloat16", "float32", "q8_0", …; empty: the default for the checkpoint
   std::string kv_cache_dtype;         ///< "bfloat16", "float32"; empty: float32 with float32 weights, else bfloat16
@@ -27,13 +27,13 @@ struct LoadOptions {
 
 /// What the text side needs, as data: the files of a directory, or GGUF's metadata.
 struct TextAssets {
-  std::string tokenizer_json;           ///< text of tokenizer.json; empty for GGUF or where there is none
-  Json gguf_metadata = nullptr;         ///< GGUF's, or null
-  std::string chat_template;            ///< Jinja source; empty if the model has none
+  std::string tokenizer_json;            ///< text of tokenizer.json; empty for GGUF or where there is none
+  Json gguf_metadata = nullptr;          ///< GGUF's, or null
+  std::string chat_template;             ///< Jinja source; empty if the model has none
   Json special_tokens = Json::object();  ///< {"bos_token": "<s>", "eos_token": …}
   Json generation_config = Json::object();
   std::vector<std::int32_t> eos_token_ids;  ///< of generation_config, config and the GGUF's end-of-turn token
-  std::optional<bool> add_bos_token;    ///< GGUF's tokenizer.ggml.add_bos_token; JSON tokenizers say it themselves
+  std::optional<bool> add_bos_token;        ///< GGUF's tokenizer.ggml.add_bos_token; JSON tokenizers say it themselves
 };
 
 struct LoadedModel {

@@ -1,0 +1,48 @@
+#include "loader/loader.h"
+
+#include "base/file.h"
+#include "base/log.h"
+#include "loader/prepare.h"
+
+namespace tenon::loader {
+namespace {
+
+std::string gigabytes(std::int64_t bytes) {
+  char text[32];
+  std::snprintf(text, sizeof text, "%.2f GB", static_cast<double>(bytes) / 1e9);
+  return text;
+}
+
+// Before anything is packed: weights and arena must fit. (The KV cache is the engine's, which says its own size.)
+Status check_memory(const PreparedModel& prepared, CheckpointWeights& weights,
+                    const compiler::CompileOptions& options) {
+  TENON_ASSIGN(const compiler::Explanation plan, compiler::explain(*prepared.graph, weights, options));
+  const std::int64_t needed = plan.weight_bytes + plan.arena_bytes;
+  const auto available = static_cast<std::int64_t>(available_memory());
+  if (needed <= available) return {};
+  return fail(ErrorCode::kResourceExhausted,
+              "model " + prepared.name + " needs " + gigabytes(needed) + " of memory (" + gigabytes(plan.weight_bytes) +
+                  " of weights as " + prepared.encoding.name + ", " + gigabytes(plan.arena_bytes) +
+                  " of working memory) beside the KV cache, but only " + gigabytes(available) +
+                  " are available: free memory, or use a quantized GGUF or a smaller model");
+}
+
+}  // namespace
+
+Result<LoadedModel> load(const LoadOptions& options, ThreadPool& pool) {
+  TENON_ASSIGN(PreparedModel prepared, prepare(options, /*strict=*/true));
+  for (const std::string& note : prepared.config->notes) TENON_LOG_WARN("{}", note);
+  CheckpointWeights weights(prepared.checkpoint, prepared.weights);
+  const compiler::CompileOptions compile_options = prepared.compile_options(options);
+  TENON_TRY(check_memory(prepared, weights, compile_options));
+  TENON_ASSIGN(auto executable, compiler::compile(*prepared.graph, weights, compile_options, pool));
+  return LoadedModel{.name = prepared.name,
+                     .architecture = std::string(prepared.entry.architecture->name),
+                     .encoding = prepared.encoding.name,
+                     .max_length = prepared.max_length,
+                     .parameters = prepared.weights.parameters,
+                     .executable = std::move(executable),
+                     .text = std::move(prepared.text)};
+}
+
+}  // namespace tenon::loader

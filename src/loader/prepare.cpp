@@ -1,0 +1,202 @@
+#include "loader/prepare.h"
+
+#include <filesystem>
+
+#include "loader/source.h"
+#include "loader/text_assets.h"
+
+namespace tenon::loader {
+namespace {
+
+namespace fs = std::filesystem;
+
+struct Description {
+  Json config;
+  model::RegistryEntry entry;
+  std::shared_ptr<const weights::Checkpoint> checkpoint;
+  bool has_data = false;
+};
+
+Result<std::string> architecture_name(const Json& config, const std::string& path) {
+  const auto it = config.find("architectures");
+  if (it == config.end() || !it->is_array() || it->empty() || !it->front().is_string()) {
+    return invalid(
+        "file " + path + " does not say \"architectures\": [\"…ForCausalLM\"]: add the name of the model class",
+        "architectures");
+  }
+  return it->front().get<std::string>();
+}
+
+Result<Description> describe_directory(const std::string& directory, bool strict) {
+  Description result;
+  const std::string path = (fs::path(directory) / "config.json").string();
+  TENON_ASSIGN(result.config, read_json_file(path));
+  if (!result.config.is_object()) return invalid("file " + path + " is not a JSON object");
+  TENON_ASSIGN(const std::string name, architecture_name(result.config, path));
+  TENON_ASSIGN(result.entry, model::find_architecture(name, result.config));
+  auto opened = weights::open_safetensors(directory);
+  result.has_data = opened.has_value();
+  if (opened) {
+    result.checkpoint = std::move(*opened);
+    return result;
+  }
+  if (strict || opened.error().code != ErrorCode::kNotFound) return std::unexpected(std::move(opened).error());
+  const fs::path shapes = fs::path(directory) / "tensors.json";
+  std::error_code ignored;
+  if (!fs::exists(shapes, ignored)) return result;
+  TENON_ASSIGN(const Json tensors, read_json_file(shapes.string()));
+  TENON_ASSIGN(const Json expanded, expand_tensors(tensors));
+  TENON_ASSIGN(result.checkpoint, weights::shapes_only(expanded));
+  return result;
+}
+
+Result<Description> describe_gguf(const std::string& path) {
+  Description result{.config = {}, .entry = {}, .checkpoint = nullptr, .has_data = true};
+  TENON_ASSIGN(result.checkpoint, weights::open_gguf(path));
+  const Json& metadata = result.checkpoint->metadata();
+  const auto it = metadata.find("general.architecture");
+  if (it == metadata.end() || !it->is_string()) {
+    return invalid("GGUF file " + path + " does not say general.architecture in its metadata");
+  }
+  TENON_ASSIGN(result.entry, model::find_gguf_architecture(it->get<std::string>()));
+  auto config = result.entry.architecture->gguf.config(*result.checkpoint);
+  if (!config) return wrap(config.error(), "GGUF file " + path);
+  result.config = std::move(*config);
+  return result;
+}
+
+Result<int> choose_max_length(int requested, const model::ModelConfig& config) {
+  if (requested == 0) return config.max_position_embeddings;
+  if (requested < 1 || requested > config.max_length_limit) {
+    return invalid("a context of " + std::to_string(requested) +
+                       " tokens is not possible: this model's config allows 1 to " +
+                       std::to_string(config.max_length_limit),
+                   "max_length");
+  }
+  return requested;
+}
+
+Status build(PreparedModel& prepared) {
+  prepared.graph = std::make_unique<graph::Graph>();
+  try {
+    prepared.model->build({*prepared.graph, prepared.kv_layout, prepared.max_length});
+  } catch (const graph::GraphError& error) {
+    return invalid("the graph of " + std::string(prepared.entry.architecture->name) +
+                   " cannot be built: " + error.what());
+  }
+  return {};
+}
+
+}  // namespace
+
+Result<PreparedModel> prepare(const LoadOptions& options, bool strict) {
+  TENON_ASSIGN(const ModelSource source, find_model(options.model, options.revision));
+  const bool is_gguf = !source.gguf.empty();
+  TENON_ASSIGN(Description found, is_gguf ? describe_gguf(source.gguf) : describe_directory(source.directory, strict));
+  const model::Architecture& architecture = *found.entry.architecture;
+
+  PreparedModel prepared{.name = options.model,
+                         .entry = found.entry,
+                         .config = {},
+                         .model = {},
+                         .checkpoint = found.checkpoint,
+                         .has_data = found.has_data,
+                         .graph = {},
+                         .weights = {},
+                         .encoding = {},
+                         .kv_layout = {},
+                         .text = {}};
+  auto config = model::parse_config(architecture, found.config);
+  if (!config)
+    return wrap(config.error(), is_gguf ? source.gguf : (fs::path(source.directory) / "config.json").string());
+  prepared.config = std::move(*config);
+  TENON_ASSIGN(prepared.max_length, choose_max_length(options.max_length, *prepared.config));
+  prepared.model = architecture.make_model(prepared.config);
+  prepared.kv_layout.layers = prepared.model->kv_parameters();
+  TENON_TRY(build(prepared));
+
+  if (prepared.checkpoint != nullptr) {
+    const auto format = prepared.checkpoint->format();
+    TENON_ASSIGN(const auto adapter, model::adapter_of(architecture, format, *prepared.config));
+    prepared.weights = model::map_weights(*prepared.graph, *prepared.checkpoint, adapter, *prepared.config);
+    if (strict) TENON_TRY(model::check(prepared.weights));
+    TENON_ASSIGN(prepared.encoding,
+                 choose_encoding(options.quantization_encoding, architecture, prepared.weights, *prepared.checkpoint));
+  }
+  TENON_ASSIGN(prepared.kv_layout.dtype, choose_kv_dtype(options.kv_cache_dtype, prepared.encoding));
+  if (is_gguf) {
+    TENON_ASSIGN(prepared.text, text_from_gguf(prepared.checkpoint->metadata(), *prepared.config));
+  } else {
+    TENON_ASSIGN(prepared.text, text_from_directory(source.directory, *prepared.config));
+  }
+  return prepared;
+}
+
+compiler::CompileOptions PreparedModel::compile_options(const LoadOptions& options) const {
+  compiler::CompileOptions result;
+  result.limits = options.limits;
+  result.limits.max_pages_per_row = (max_length + tensor::kPageTokens - 1) / tensor::kPageTokens;
+  result.kv_layout = kv_layout;
+  result.float_dtype = encoding.float_dtype;
+  result.dequantize = encoding.dequantize;
+  result.taps = options.taps;
+  result.disabled_passes = options.disabled_passes;
+  return result;
+}
+
+Result<Json> expand_tensors(const Json& tensors) {
+  constexpr std::size_t kMaxTensors = 1 << 20;
+  if (!tensors.is_object() || !tensors.contains("tensors") || !tensors["tensors"].is_array()) {
+    return invalid("tensors.json has no list \"tensors\"");
+  }
+  Json result = Json::object();
+  for (const Json& entry : tensors["tensors"]) {
+    if (!entry.is_object() || !entry.contains("name") || !entry["name"].is_string() || !entry.contains("shape")) {
+      return invalid("an entry of tensors.json has no name or shape");
+    }
+    std::vector<std::string> names = {entry["name"].get<std::string>()};
+    const Json ranges = entry.contains("range") && entry["range"].is_object() ? entry["range"] : Json::object();
+    for (const auto& [variable, range] : ranges.items()) {
+      if (!range.is_array() || range.size() != 2 || !range[0].is_number_integer() || !range[1].is_number_integer()) {
+        return invalid("tensors.json: the range of " + variable + " is not two integers");
+      }
+      std::vector<std::string> expanded;
+      const std::string placeholder = "{" + variable + "}";
+      for (const std::string& name : names) {
+        for (auto i = range[0].get<std::int64_t>(); i <= range[1].get<std::int64_t>() && expanded.size() < kMaxTensors;
+             ++i) {
+          std::string copy = name;
+          if (const std::size_t at = copy.find(placeholder); at != std::string::npos) {
+            copy.replace(at, placeholder.size(), std::to_string(i));
+          }
+          expanded.push_back(std::move(copy));
+        }
+      }
+      names = std::move(expanded);
+    }
+    Json tensor = Json::object();
+    tensor["dtype"] = entry.contains("dtype") ? entry["dtype"] : tensors.value("storage_dtype", Json("F32"));
+    tensor["shape"] = entry["shape"];
+    if (result.size() + names.size() > kMaxTensors) return invalid("tensors.json names too many tensors");
+    for (const std::string& name : names) result.push_back({name, tensor});
+  }
+  return result;
+}
+
+Result<tensor::RowView> CheckpointWeights::weight(const std::string& name) {
+  const auto it = map_.bindings.find(name);
+  if (it == map_.bindings.end()) return fail(ErrorCode::kNotFound, "the checkpoint has no tensor for " + name);
+  const model::WeightBinding& binding = it->second;
+  // Without data only sizes and the dtype count.
+  const model::Transform transform = binding.tensor->data == nullptr ? model::Transform{} : binding.transform;
+  TENON_ASSIGN(tensor::RowView rows, model::transformed(*binding.tensor, transform, binding.file_name));
+  if (rows.owner == nullptr) rows.owner = checkpoint_;
+  return rows;
+}
+
+void CheckpointWeights::release(const std::string& name) {
+  const auto it = map_.bindings.find(name);
+  if (checkpoint_ != nullptr && it != map_.bindings.end()) checkpoint_->release(it->second.file_name);
+}
+
+}  // namespace tenon::loader
