@@ -25,7 +25,7 @@ struct Limits {
 
 /// A named intermediate value, kept when the graph was compiled with taps.
 struct Tap {
-  std::string name;               ///< "model.layers.3", …
+  std::string name;  ///< "model.layers.3", …
   std::vector<std::int64_t> shape;
   std::span<const float> values;  ///< valid until the next run
 };
