@@ -1,0 +1,130 @@
+#include "sampler/sampling.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <string>
+
+#include "base/check.h"
+#include "kernels/kernels.h"
+#include "sampler/candidates.h"
+#include "sampler/philox.h"
+
+namespace tenon::sampler {
+namespace {
+
+constexpr float kInfinity = std::numeric_limits<float>::infinity();
+constexpr float kGreedyBelow = 1e-5f;  // 1 / temperature must stay finite
+
+// log(sum(exp(row))); NaN counts as nothing. `max` is the row's largest and finite.
+double log_sum_exp(std::span<const float> row, float max) {
+  const double fast = kernels::kernels().log_sum_exp(row.data(), static_cast<std::int64_t>(row.size()));
+  if (std::isfinite(fast)) return fast;
+  double sum = 0;
+  for (const float x : row) {
+    if (!std::isnan(x)) sum += std::exp(static_cast<double>(x) - static_cast<double>(max));
+  }
+  return static_cast<double>(max) + std::log(sum);
+}
+
+// out = (logits - max) / temperature: the best is 0 and its weight 1. Where the best is +inf, it and its equals are all
+// that counts.
+void shift_and_scale(std::span<const float> logits, float max, float temperature, std::vector<float>& out) {
+  out.resize(logits.size());
+  if (max == kInfinity) {
+    std::ranges::transform(logits, out.begin(), [](float x) { return x == kInfinity ? 0.0f : -kInfinity; });
+    return;
+  }
+  const float scale = 1.0f / temperature;
+  for (std::size_t i = 0; i < logits.size(); ++i) out[i] = (logits[i] - max) * scale;
+}
+
+std::int32_t draw(std::span<const float> logits, float max, const SamplingParams& params, double u, Scratch& scratch) {
+  shift_and_scale(logits, max, params.temperature, scratch.scaled);
+  Candidates candidates(scratch.scaled, 0.0f, scratch.members, scratch.work);
+  const bool top_k = params.top_k > 0 && static_cast<std::size_t>(params.top_k) < logits.size();
+  if (top_k) candidates.keep_top_k(static_cast<std::size_t>(params.top_k));
+  double total = top_k ? candidates.mass() : std::exp(log_sum_exp(scratch.scaled, 0.0f));
+  if (params.top_p < 1.0f) candidates.keep_mass(static_cast<double>(params.top_p) * total);
+  if (params.min_p > 0.0f) candidates.keep_weight(static_cast<double>(params.min_p));
+  if (params.top_p < 1.0f || params.min_p > 0.0f) total = candidates.mass();
+
+  double rest = u * total;
+  for (std::size_t i = 0;; ++i) {
+    while (i == candidates.size() && candidates.extend()) {
+    }
+    if (i == candidates.size()) return candidates[0].second;  // rounding, once in millions: one of the likely ones
+    rest -= static_cast<double>(std::exp(candidates[i].first));
+    if (rest < 0) return candidates[i].second;
+  }
+}
+
+TokenLogprobs logprobs_of(std::span<const float> logits, float max, std::int32_t token, int top, Scratch& scratch) {
+  const bool infinite = max == kInfinity;
+  const double normalizer =
+      infinite ? std::log(static_cast<double>(std::ranges::count(logits, kInfinity))) : log_sum_exp(logits, max);
+  const auto logprob = [&](float x) {
+    if (infinite) return x == kInfinity ? static_cast<float>(-normalizer) : -kInfinity;
+    return static_cast<float>(static_cast<double>(x) - normalizer);
+  };
+  TokenLogprobs result;
+  result.logprob = logprob(logits[static_cast<std::size_t>(token)]);
+  if (top <= 0) return result;
+  Candidates candidates(logits, max, scratch.members, scratch.work);
+  candidates.keep_top_k(static_cast<std::size_t>(top));
+  auto& best = scratch.members;
+  const std::size_t count = std::min(best.size(), static_cast<std::size_t>(top));
+  std::partial_sort(best.begin(), best.begin() + static_cast<std::ptrdiff_t>(count), best.end(), better);
+  result.top.reserve(count);
+  for (std::size_t i = 0; i < count; ++i) result.top.emplace_back(best[i].second, logprob(best[i].first));
+  return result;
+}
+
+}  // namespace
+
+Status SamplingParams::validate() const {
+  const auto number = [](float x) {
+    std::string text = std::to_string(x);
+    return text.substr(0, text.find_last_not_of('0') + 1);
+  };
+  if (!(temperature >= 0) || std::isinf(temperature)) {
+    return invalid("temperature must be at least 0, not " + number(temperature), "temperature");
+  }
+  if (top_k < 0) return invalid("top_k must be at least 0 (0: off), not " + std::to_string(top_k), "top_k");
+  if (!(top_p >= 0 && top_p <= 1)) return invalid("top_p must be between 0 and 1, not " + number(top_p), "top_p");
+  if (!(min_p >= 0 && min_p <= 1)) return invalid("min_p must be between 0 and 1, not " + number(min_p), "min_p");
+  if (top_logprobs < -1 || top_logprobs > kMaxTopLogprobs) {
+    return invalid("top_logprobs must be between 0 and " + std::to_string(kMaxTopLogprobs) + ", not " +
+                       std::to_string(top_logprobs),
+                   "top_logprobs");
+  }
+  return {};
+}
+
+double uniform(std::uint64_t seed, std::uint64_t position) {
+  const auto low = [](std::uint64_t x) { return static_cast<std::uint32_t>(x); };
+  const auto high = [](std::uint64_t x) { return static_cast<std::uint32_t>(x >> 32); };
+  const auto random = philox4x32({low(position), high(position), 0, 0}, {low(seed), high(seed)});
+  const std::uint64_t bits = (std::uint64_t{random[1]} << 32 | random[0]) >> 11;
+  return static_cast<double>(bits) * 0x1p-53;
+}
+
+Sampled sample(std::span<const float> logits, const SamplingParams& params, std::int64_t position, Scratch& scratch) {
+  TENON_CHECK(!logits.empty());
+  const std::int64_t best = kernels::kernels().argmax(logits.data(), static_cast<std::int64_t>(logits.size()));
+  const float max = logits[static_cast<std::size_t>(best)];
+  Sampled sampled;
+  if (!(max > -kInfinity)) {
+    sampled.token = -1;
+    return sampled;
+  }
+  sampled.token = params.temperature < kGreedyBelow
+                      ? static_cast<std::int32_t>(best)
+                      : draw(logits, max, params, uniform(params.seed, static_cast<std::uint64_t>(position)), scratch);
+  if (params.top_logprobs >= 0) {
+    sampled.logprobs = logprobs_of(logits, max, sampled.token, params.top_logprobs, scratch);
+  }
+  return sampled;
+}
+
+}  // namespace tenon::sampler

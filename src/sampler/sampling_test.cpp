@@ -1,0 +1,285 @@
+#include "sampler/sampling.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <map>
+#include <random>
+#include <set>
+
+#include "sampler/philox.h"
+
+namespace tenon::sampler {
+namespace {
+
+using testing::ElementsAre;
+using testing::Pair;
+
+constexpr float kInf = std::numeric_limits<float>::infinity();
+constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
+
+std::int32_t token(std::span<const float> logits, const SamplingParams& params, std::int64_t position = 0) {
+  Scratch scratch;
+  return sample(logits, params, position, scratch).token;
+}
+
+std::vector<float> random_logits(std::size_t n, unsigned seed, float scale = 3) {
+  std::mt19937 random(seed);
+  std::normal_distribution<float> normal(0, scale);
+  std::vector<float> logits(n);
+  for (auto& x : logits) x = normal(random);
+  return logits;
+}
+
+// transformers' warpers, word for word and by full sorts: the probability of every token.
+std::vector<double> reference(std::span<const float> logits, const SamplingParams& p) {
+  const std::size_t n = logits.size();
+  std::vector<double> scores(logits.begin(), logits.end());
+  for (auto& x : scores) x /= static_cast<double>(p.temperature);
+  const auto softmax = [&] {
+    const double max = *std::ranges::max_element(scores);
+    std::vector<double> out(n);
+    double sum = 0;
+    for (std::size_t i = 0; i < n; ++i) sum += out[i] = std::exp(scores[i] - max);
+    for (auto& x : out) x /= sum;
+    return out;
+  };
+  std::vector<std::size_t> order(n);  // best first
+  for (std::size_t i = 0; i < n; ++i) order[i] = i;
+  std::ranges::stable_sort(order, [&](auto a, auto b) { return scores[a] > scores[b]; });
+  if (p.top_k > 0) {
+    const double kth = scores[order[std::min(n, static_cast<std::size_t>(p.top_k)) - 1]];
+    for (auto& x : scores) x = x < kth ? -INFINITY : x;
+  }
+  if (p.top_p < 1) {
+    const auto probs = softmax();
+    double above = 0;
+    for (std::size_t i = 0; i < n; ++i) {
+      if (i > 0 && above >= static_cast<double>(p.top_p)) scores[order[i]] = -INFINITY;
+      above += probs[order[i]];
+    }
+  }
+  if (p.min_p > 0) {
+    const auto probs = softmax();
+    const double least = static_cast<double>(p.min_p) * *std::ranges::max_element(probs);
+    for (std::size_t i = 0; i < n; ++i) scores[i] = probs[i] < least ? -INFINITY : scores[i];
+  }
+  return softmax();
+}
+
+TEST(Philox, KnownAnswers) {  // Random123's kat_vectors
+  EXPECT_THAT(philox4x32({0, 0, 0, 0}, {0, 0}), ElementsAre(0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8));
+  EXPECT_THAT(philox4x32({~0u, ~0u, ~0u, ~0u}, {~0u, ~0u}),
+              ElementsAre(0x408f276d, 0x41c83b0e, 0xa20bc7c6, 0x6d5451fd));
+  EXPECT_THAT(philox4x32({0x243f6a88, 0x85a308d3, 0x13198a2e, 0x03707344}, {0xa4093822, 0x299f31d0}),
+              ElementsAre(0xd16cfe09, 0x94fdcceb, 0x5001e420, 0x24126ea1));
+}
+
+TEST(Uniform, IsAFunctionOfSeedAndPositionWithin0And1) {
+  EXPECT_EQ(uniform(0, 0), static_cast<double>((0xe169c58d6627e8d5u >> 11)) * 0x1p-53);
+  EXPECT_NE(uniform(0, 1), uniform(1, 0));
+  EXPECT_NE(uniform(std::uint64_t{1} << 32, 0), uniform(0, 0));
+  double sum = 0;
+  for (std::uint64_t i = 0; i < 10000; ++i) {
+    const double u = uniform(42, i);
+    ASSERT_GE(u, 0);
+    ASSERT_LT(u, 1);
+    sum += u;
+  }
+  EXPECT_NEAR(sum / 10000, 0.5, 0.01);
+}
+
+TEST(Sample, GreedyTakesTheFirstOfTheLargest) {
+  const SamplingParams greedy{.temperature = 0};
+  EXPECT_EQ(token(std::vector{1.0f, 3.0f, 3.0f, 2.0f}, greedy), 1);
+  EXPECT_EQ(token(std::vector{7.0f}, greedy), 0);
+  EXPECT_EQ(token(std::vector{kNan, -kInf, -5.0f}, greedy), 2);
+  EXPECT_EQ(token(std::vector{0.0f, kInf, kInf}, greedy), 1);
+}
+
+class SampleDistribution : public testing::TestWithParam<SamplingParams> {};
+
+// Chi-square against the reference over draws at many positions; nothing of probability 0 is ever drawn.
+TEST_P(SampleDistribution, IsThatOfTransformers) {
+  constexpr int kDraws = 40000;
+  std::vector<float> logits = random_logits(50, 7, 2);
+  logits[10] = logits[11] = *std::ranges::max_element(logits);  // ties at the top
+  logits[20] = logits[21] = logits[22];
+  logits[30] = -kInf;
+  SamplingParams params = GetParam();
+  params.seed = 1234;
+  const auto expected = reference(logits, params);
+  std::vector<int> counts(logits.size());
+  Scratch scratch;
+  for (int i = 0; i < kDraws; ++i) ++counts[static_cast<std::size_t>(sample(logits, params, i, scratch).token)];
+  double chi2 = 0;
+  int cells = 0;
+  double rare_expected = 0, rare_seen = 0;
+  for (std::size_t i = 0; i < logits.size(); ++i) {
+    const double e = expected[i] * kDraws;
+    if (expected[i] == 0) {
+      EXPECT_EQ(counts[i], 0) << "token " << i << " was filtered out";
+    } else if (e < 8) {
+      rare_expected += e, rare_seen += counts[i];
+    } else {
+      chi2 += (counts[i] - e) * (counts[i] - e) / e;
+      ++cells;
+    }
+  }
+  if (rare_expected >= 1) chi2 += (rare_seen - rare_expected) * (rare_seen - rare_expected) / rare_expected, ++cells;
+  // The 99.99 % point of chi-square is below df + 4 sqrt(2 df) + 12.
+  EXPECT_LT(chi2, cells + 4 * std::sqrt(2.0 * cells) + 12);
+}
+
+INSTANTIATE_TEST_SUITE_P(Params, SampleDistribution,
+                         testing::Values(SamplingParams{}, SamplingParams{.temperature = 0.7f},
+                                         SamplingParams{.temperature = 5.0f}, SamplingParams{.top_k = 1},
+                                         SamplingParams{.top_k = 5}, SamplingParams{.top_k = 1000},
+                                         SamplingParams{.top_p = 0.0f}, SamplingParams{.top_p = 0.3f},
+                                         SamplingParams{.top_p = 0.9f}, SamplingParams{.top_p = 0.9999f},
+                                         SamplingParams{.min_p = 0.05f}, SamplingParams{.min_p = 1.0f},
+                                         SamplingParams{.temperature = 1.5f, .top_k = 20, .top_p = 0.8f, .min_p = 0.1f},
+                                         SamplingParams{.temperature = 0.6f, .top_k = 20, .top_p = 0.95f}));
+
+// The set that can be drawn, found by sweeping positions of a peaked-to-flat family, equals the reference's.
+TEST(Sample, NeverLeavesTheReferenceSetOverRandomRows) {
+  std::mt19937 random(3);
+  Scratch scratch;
+  for (int row = 0; row < 200; ++row) {
+    const std::size_t n = 1 + random() % 300;
+    auto logits = random_logits(n, static_cast<unsigned>(row), 0.1f + static_cast<float>(row % 20));
+    SamplingParams p{.temperature = 0.2f + 0.1f * static_cast<float>(random() % 20),
+                     .top_k = static_cast<int>(random() % 40),
+                     .top_p = 0.05f * static_cast<float>(random() % 21),
+                     .min_p = random() % 2 ? 0.0f : 0.02f};
+    const auto expected = reference(logits, p);
+    const auto kept = std::ranges::count_if(expected, [](double x) { return x > 0; });
+    std::set<std::int32_t> seen;
+    for (int i = 0; i < 300; ++i) {
+      const auto t = sample(logits, p, i, scratch).token;
+      ASSERT_GT(expected[static_cast<std::size_t>(t)], 0) << "row " << row;
+      seen.insert(t);
+    }
+    if (kept <= 3 && *std::ranges::min_element(expected, {}, [](double x) { return x > 0 ? x : 1; }) > 0.05) {
+      EXPECT_EQ(static_cast<std::int64_t>(seen.size()), kept) << "row " << row;
+    }
+  }
+}
+
+TEST(Sample, TopKKeepsThoseEqualToTheKth) {
+  const std::vector logits{1.0f, 2.0f, 2.0f, 2.0f, 0.0f};
+  std::set<std::int32_t> seen;
+  for (int i = 0; i < 200; ++i) seen.insert(token(logits, {.top_k = 2}, i));
+  EXPECT_EQ(seen, (std::set<std::int32_t>{1, 2, 3}));
+}
+
+TEST(Sample, TopPKeepsTheSmallestSetThatReachesIt) {
+  const std::vector logits{std::log(0.5f), std::log(0.3f), std::log(0.2f)};
+  const auto seen = [&](float top_p) {
+    std::set<std::int32_t> tokens;
+    for (int i = 0; i < 300; ++i) tokens.insert(token(logits, {.top_p = top_p}, i));
+    return tokens.size();
+  };
+  EXPECT_EQ(seen(0.49f), 1u);
+  EXPECT_EQ(seen(0.51f), 2u);
+  EXPECT_EQ(seen(0.79f), 2u);
+  EXPECT_EQ(seen(0.81f), 3u);
+}
+
+TEST(Sample, EqualLogitsAreEquallyLikelyAndTopPCutsTheLastTokens) {
+  const std::vector<float> logits(1000, 2.5f);
+  std::int32_t largest = 0;
+  for (int i = 0; i < 3000; ++i) largest = std::max(largest, token(logits, {.top_p = 0.25f}, i));
+  EXPECT_LE(largest, 250);
+  EXPECT_GT(largest, 230);
+}
+
+TEST(Sample, OddLogits) {
+  for (const float temperature : {0.0f, 1.0f, 1e-4f, 1e6f}) {
+    const SamplingParams p{.temperature = temperature, .top_logprobs = 3};
+    Scratch scratch;
+    EXPECT_EQ(sample(std::vector{kNan, kNan}, p, 0, scratch).token, -1);
+    EXPECT_EQ(sample(std::vector{-kInf, -kInf}, p, 0, scratch).token, -1);
+    EXPECT_EQ(sample(std::vector{0.0f}, p, 0, scratch).token, 0);
+    EXPECT_FLOAT_EQ(sample(std::vector{kNan, 3.0f, -kInf}, p, 0, scratch).logprobs.logprob, 0);
+    EXPECT_EQ(sample(std::vector{kNan, 3.0f, -kInf}, p, 0, scratch).token, 1);
+    for (int i = 0; i < 50; ++i) {
+      const auto s = sample(std::vector{1.0f, kInf, -kInf, kInf, kNan}, p, i, scratch);
+      EXPECT_TRUE(s.token == 1 || s.token == 3);
+      EXPECT_FLOAT_EQ(s.logprobs.logprob, std::log(0.5f));
+      ASSERT_EQ(s.logprobs.top.size(), 3u);
+      EXPECT_EQ(s.logprobs.top[0].first, 1);
+      EXPECT_EQ(s.logprobs.top[2].second, -kInf);
+    }
+    const float huge = std::numeric_limits<float>::max();
+    EXPECT_EQ(token(std::vector{-huge, huge, -huge}, p), 1);
+  }
+}
+
+TEST(Sample, DependsOnNothingButItsArguments) {
+  const auto logits = random_logits(5000, 11);
+  Scratch used;
+  for (const SamplingParams p : {SamplingParams{.seed = 5}, SamplingParams{.top_k = 40, .top_p = 0.9f, .seed = 5},
+                                 SamplingParams{.temperature = 2, .top_p = 0.95f, .min_p = 0.01f, .seed = 5}}) {
+    std::set<std::int32_t> tokens;
+    for (int i = 0; i < 100; ++i) {
+      const auto once = token(logits, p, i);
+      ASSERT_EQ(once, sample(logits, p, i, used).token);
+      sample(random_logits(100 + static_cast<std::size_t>(i) * 37, static_cast<unsigned>(i)), {}, i, used);
+      ASSERT_EQ(once, sample(logits, p, i, used).token);
+      tokens.insert(once);
+    }
+    EXPECT_GT(tokens.size(), 5u);  // positions differ
+    SamplingParams other = p;
+    other.seed = 6;
+    int same = 0;
+    for (int i = 0; i < 100; ++i) same += token(logits, p, i) == token(logits, other, i);
+    EXPECT_LT(same, 60);  // and seeds
+  }
+}
+
+TEST(Logprobs, AreOfTheRawLogits) {
+  const std::vector logits{std::log(0.1f), std::log(0.6f), std::log(0.3f)};
+  Scratch scratch;
+  const auto s = sample(logits, {.temperature = 0.01f, .top_k = 1, .top_logprobs = 2}, 0, scratch);
+  EXPECT_EQ(s.token, 1);
+  EXPECT_NEAR(s.logprobs.logprob, std::log(0.6f), 1e-6f);
+  ASSERT_THAT(s.logprobs.top, ElementsAre(Pair(1, testing::_), Pair(2, testing::_)));
+  EXPECT_NEAR(s.logprobs.top[1].second, std::log(0.3f), 1e-6f);
+  EXPECT_EQ(sample(logits, {.top_logprobs = 20}, 0, scratch).logprobs.top.size(), 3u);
+  EXPECT_TRUE(sample(logits, {.top_logprobs = 0}, 0, scratch).logprobs.top.empty());
+  EXPECT_NE(sample(logits, {.top_logprobs = 0}, 0, scratch).logprobs.logprob, 0);
+  EXPECT_EQ(sample(logits, {}, 0, scratch).logprobs.logprob, 0);
+}
+
+TEST(Logprobs, TiesAtTheEndGoToTheSmallerToken) {
+  const std::vector logits{0.0f, 1.0f, 0.0f, 0.0f};
+  Scratch scratch;
+  EXPECT_THAT(sample(logits, {.temperature = 0, .top_logprobs = 2}, 0, scratch).logprobs.top,
+              ElementsAre(Pair(1, testing::_), Pair(0, testing::_)));
+}
+
+TEST(Params, AreValidatedByName) {
+  EXPECT_TRUE(SamplingParams{}.validate());
+  EXPECT_TRUE((SamplingParams{.temperature = 0, .top_p = 0}.validate()));
+  const auto param = [](SamplingParams p) {
+    const auto status = p.validate();
+    return status ? std::string("ok") : status.error().param;
+  };
+  EXPECT_EQ(param({.temperature = -0.1f}), "temperature");
+  EXPECT_EQ(param({.temperature = kNan}), "temperature");
+  EXPECT_EQ(param({.temperature = kInf}), "temperature");
+  EXPECT_EQ(param({.top_k = -1}), "top_k");
+  EXPECT_EQ(param({.top_p = 1.01f}), "top_p");
+  EXPECT_EQ(param({.top_p = kNan}), "top_p");
+  EXPECT_EQ(param({.min_p = -0.5f}), "min_p");
+  EXPECT_EQ(param({.top_logprobs = 21}), "top_logprobs");
+  EXPECT_EQ(param({.top_logprobs = -2}), "top_logprobs");
+  EXPECT_NE(SamplingParams{.top_p = 1.5f}.validate().error().message.find("not 1.5"), std::string::npos);
+}
+
+}  // namespace
+}  // namespace tenon::sampler
