@@ -1,0 +1,174 @@
+#include "model/config_reader.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "model/registry.h"
+
+namespace tenon::model {
+namespace {
+
+using testing::HasSubstr;
+
+const Json& base() {
+  static const Json json = Json::parse(R"({"architectures": ["LlamaForCausalLM"], "model_type": "llama",
+    "vocab_size": 128, "hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 3, "num_attention_heads": 4,
+    "num_key_value_heads": 2, "max_position_embeddings": 256, "rms_norm_eps": 1e-5, "eos_token_id": [2, 5]})");
+  return json;
+}
+
+Json with(const char* text) {
+  Json json = base();
+  const Json changes = Json::parse(text);
+  for (const auto& [key, value] : changes.items()) json[key] = value;
+  return json;
+}
+
+Result<std::shared_ptr<const ModelConfig>> parse(const Json& json, const char* name = "LlamaForCausalLM") {
+  return parse_config(*find_architecture(name, json)->architecture, json);
+}
+
+std::string error_of(const Json& json, const char* name = "LlamaForCausalLM") {
+  const auto config = parse(json, name);
+  return config ? "(no error)" : config.error().message;
+}
+
+bool defaulted(const ModelConfig& config, const std::string& name) {
+  for (const ConfigField& field : config.fields) {
+    if (field.name == name) return field.defaulted;
+  }
+  ADD_FAILURE() << name << " was not read";
+  return false;
+}
+
+TEST(ConfigReader, KeepsWhatWasReadAndMarksDefaults) {
+  const auto config = parse(base());
+  ASSERT_TRUE(config) << config.error().message;
+  EXPECT_EQ((*config)->vocab_size, 128);
+  EXPECT_EQ((*config)->eos_token_ids, (std::vector<std::int32_t>{2, 5}));
+  EXPECT_EQ((*config)->max_length_limit, 256);
+  EXPECT_FALSE(defaulted(**config, "rms_norm_eps"));
+  EXPECT_TRUE(defaulted(**config, "attention_bias"));
+  EXPECT_TRUE(defaulted(**config, "head_dim"));
+}
+
+TEST(ConfigReader, MissingFieldsAreNamed) {
+  Json json = base();
+  json.erase("hidden_size");
+  EXPECT_THAT(error_of(json), HasSubstr("config field hidden_size of LlamaForCausalLM is missing"));
+  json["hiden_size"] = 64;
+  EXPECT_THAT(error_of(json), HasSubstr("did you mean the field \"hiden_size\"?"));
+}
+
+TEST(ConfigReader, WrongTypesAndRanges) {
+  EXPECT_THAT(error_of(with(R"({"hidden_size": "64"})")), HasSubstr("hidden_size of LlamaForCausalLM is \"64\""));
+  EXPECT_THAT(error_of(with(R"({"hidden_size": 0})")), HasSubstr("an integer from 1 to"));
+  EXPECT_THAT(error_of(with(R"({"hidden_size": 1e30})")), HasSubstr("an integer from 1 to"));
+  EXPECT_THAT(error_of(with(R"({"num_attention_heads": 0})")), HasSubstr("num_attention_heads"));
+  EXPECT_THAT(error_of(with(R"({"rms_norm_eps": "small"})")), HasSubstr("must be a number"));
+  EXPECT_THAT(error_of(with(R"({"attention_bias": 1})")), HasSubstr("must be true or false"));
+  EXPECT_THAT(error_of(with(R"({"eos_token_id": ["a"]})")), HasSubstr("eos_token_id"));
+  EXPECT_THAT(error_of(Json::array()), HasSubstr("not a JSON object"));
+  EXPECT_TRUE(parse(with(R"({"max_position_embeddings": 512.0})")));
+}
+
+TEST(ConfigReader, UnreadFieldsThatMatterAreErrors) {
+  EXPECT_THAT(error_of(with(R"({"logit_scale": 0.25})")),
+              HasSubstr("config field logit_scale is 0.25, but LlamaForCausalLM does not read it"));
+  EXPECT_THAT(error_of(with(R"({"mlp_bais": true})")), HasSubstr("did you mean \"mlp_bias\"?"));
+  EXPECT_THAT(error_of(with(R"({"rope_interleaved": true})")), HasSubstr("rope_interleaved"));
+  EXPECT_THAT(error_of(with(R"({"quantization_config": {"quant_method": "gptq", "bits": 4}})")),
+              HasSubstr("the method \"gptq\", which is not supported"));
+  // Harmless, or saying nothing.
+  EXPECT_TRUE(
+      parse(with(R"({"torch_dtype": "bfloat16", "use_cache": true, "initializer_range": 0.02, "rope_interleaved":
+    false, "logit_scale": null, "pretraining_tp": 4, "transformers.js_config": {"a": 1}, "auto_map": {}})")));
+}
+
+TEST(ConfigReader, HeadsMustFit) {
+  EXPECT_THAT(error_of(with(R"({"num_key_value_heads": 3})")), HasSubstr("does not divide num_attention_heads 4"));
+  EXPECT_THAT(error_of(with(R"({"head_dim": 15})")), HasSubstr("even number of dims"));
+}
+
+TEST(ConfigReader, UnknownActivationsAreRefusedWithTheList) {
+  EXPECT_THAT(
+      error_of(with(R"({"hidden_act": "gelu_9000"})")),
+      testing::AllOf(HasSubstr("unknown activation \"gelu_9000\""), HasSubstr("gelu_pytorch_tanh, quick_gelu, relu")));
+}
+
+TEST(ConfigReader, ReadsANestedTextConfig) {
+  Json nested = Json::object();
+  nested["architectures"] = base()["architectures"];
+  nested["eos_token_id"] = 7;
+  nested["text_config"] = base();
+  nested["text_config"].erase("eos_token_id");
+  const auto config = parse(nested);
+  ASSERT_TRUE(config) << config.error().message;
+  EXPECT_EQ((*config)->hidden_size, 64);
+  EXPECT_EQ((*config)->eos_token_ids, (std::vector<std::int32_t>{7}));
+  nested["vision_config"] = {{"hidden_size", 3}};
+  EXPECT_THAT(error_of(nested), HasSubstr("vision_config"));
+}
+
+nn::RopeConfig rope_of(const Json& json) {
+  ConfigReader reader(json, "Test");
+  return reader.rope(16, 256);
+}
+
+TEST(RopeReader, OldAndNewSpellingsAgree) {
+  const nn::RopeConfig old = rope_of(Json::parse(R"({"rope_theta": 500000.0, "rope_scaling": {"type": "llama3",
+    "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0, "original_max_position_embeddings": 64}})"));
+  const nn::RopeConfig now = rope_of(Json::parse(R"({"rope_parameters": {"rope_type": "llama3", "rope_theta": 500000.0,
+    "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0, "original_max_position_embeddings": 64}})"));
+  EXPECT_EQ(old.rope_type, nn::RopeType::kLlama3);
+  EXPECT_EQ(nn::rope_frequencies(old, 256).inv_freq, nn::rope_frequencies(now, 256).inv_freq);
+  EXPECT_EQ(old.rope_theta, 500000.0);
+  EXPECT_EQ(old.original_max_position_embeddings, 64);
+}
+
+TEST(RopeReader, DefaultsOfTransformers) {
+  EXPECT_EQ(rope_of(Json::object()).rope_theta, 10000.0);
+  const nn::RopeConfig yarn = rope_of(Json::parse(R"({"rope_scaling": {"rope_type": "yarn", "factor": 4.0}})"));
+  EXPECT_EQ(yarn.original_max_position_embeddings, 256);
+  EXPECT_EQ(yarn.beta_fast, 32.0);
+  EXPECT_TRUE(yarn.truncate);
+  const nn::RopeConfig ratio = rope_of(Json::parse(
+      R"({"rope_scaling": {"rope_type": "yarn", "factor": null, "original_max_position_embeddings": 64}})"));
+  EXPECT_EQ(ratio.factor, 4.0);
+}
+
+TEST(RopeReader, Refusals) {
+  EXPECT_THAT(
+      error_of(with(R"({"rope_scaling": {"rope_type": "longrope", "factor": 2.0}})")),
+      HasSubstr("rope_scaling.rope_type of LlamaForCausalLM is \"longrope\"; known are default, linear, dynamic, "
+                "llama3 and yarn"));
+  EXPECT_THAT(error_of(with(R"({"rope_scaling": {"type": "su"}})")), HasSubstr("rope_scaling.type"));
+  EXPECT_THAT(error_of(with(R"({"rope_scaling": {"rope_type": "linear"}})")), HasSubstr("rope_scaling.factor"));
+  EXPECT_THAT(error_of(with(R"({"rope_scaling": {"rope_type": "linear", "factor": 0.5}})")), HasSubstr("at least 1"));
+  EXPECT_THAT(error_of(with(R"({"rope_scaling": {"rope_type": "linear", "factor": 2, "mrope_section": [1]}})")),
+              HasSubstr("rope_scaling.mrope_section"));
+  EXPECT_THAT(error_of(with(R"({"rope_scaling": {"rope_type": "linear", "factor": 2}, "rope_parameters": {"rope_theta":
+    3.0}})")),
+              HasSubstr("beside rope_parameters"));
+  EXPECT_THAT(error_of(with(R"({"rope_scaling": 3})")), HasSubstr("must be an object"));
+  EXPECT_THAT(error_of(with(R"({"partial_rotary_factor": 0.5})")), HasSubstr("partial_rotary_factor"));
+  EXPECT_THAT(error_of(with(R"({"rope_theta": 0})")), HasSubstr("rope_theta"));
+}
+
+TEST(Registry, UnknownArchitecturesGetTheListAndTheNearestDonor) {
+  Json gemma = with(R"({"hidden_activation": "gelu_pytorch_tanh", "query_pre_attn_scalar": 16, "sliding_window": 8,
+    "rope_local_base_freq": 10000, "sliding_window_pattern": 6})");
+  const auto found = find_architecture("FancyForCausalLM", gemma);
+  ASSERT_FALSE(found);
+  EXPECT_THAT(found.error().message, HasSubstr("LlamaForCausalLM, Qwen2ForCausalLM, Gemma3ForCausalLM"));
+  EXPECT_THAT(found.error().message, HasSubstr("Gemma3ForCausalLM is the nearest"));
+  EXPECT_THAT(find_architecture("Llama4ForCausalLM", base()).error().message,
+              HasSubstr("LlamaForCausalLM is the nearest"));
+  EXPECT_THAT(find_architecture("Gemma3ForConditionalGeneration", nullptr).error().message,
+              HasSubstr("Gemma3ForConditionalGeneration is not known"));
+  EXPECT_THAT(find_gguf_architecture("mamba").error().message, HasSubstr("known are llama, qwen2, gemma3"));
+  EXPECT_EQ(find_gguf_architecture("gemma3")->family, "gemma3");
+}
+
+}  // namespace
+}  // namespace tenon::model

@@ -1,0 +1,139 @@
+#include "model/weight_map.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "model/registry.h"
+
+namespace tenon::model {
+namespace {
+
+using testing::ElementsAre;
+using testing::HasSubstr;
+
+TEST(Patterns, MatchAndSubstitute) {
+  EXPECT_EQ(match("a.{i}.b", "a.12.b"), (std::vector<std::string>{"12"}));
+  EXPECT_EQ(match("a.{i}.b.{j}", "a.0.b.3"), (std::vector<std::string>{"0", "3"}));
+  EXPECT_EQ(match("a.*", "a.b.c"), (std::vector<std::string>{"b.c"}));
+  EXPECT_EQ(match("*.w", "x.w.w"), (std::vector<std::string>{"x.w"}));
+  EXPECT_FALSE(match("a.{i}.b", "a.x.b"));
+  EXPECT_FALSE(match("a.{i}.b", "a..b"));
+  EXPECT_FALSE(match("a.{i}", "a.1.b"));
+  EXPECT_FALSE(match("abc", "ab"));
+  EXPECT_EQ(substitute("m.{i}.q.*", {"4", "bias"}), "m.4.q.bias");
+}
+
+template <class T>
+tensor::TensorView view(tensor::DType dtype, tensor::Shape shape, const std::vector<T>& data) {
+  return {dtype, std::move(shape), reinterpret_cast<const std::byte*>(data.data())};
+}
+
+TEST(Transforms, UnpermuteRopeIsTheInverseOfLlamaCppsConverter) {
+  // Two heads of 6: the converter stores row (half, j) of a head at (j, half).
+  const int heads = 2, head_dim = 6;
+  std::vector<float> stored(heads * head_dim);
+  for (int h = 0; h < heads; ++h) {
+    for (int half = 0; half < 2; ++half) {
+      for (int j = 0; j < head_dim / 2; ++j) {
+        stored[static_cast<std::size_t>(h * head_dim + 2 * j + half)] = static_cast<float>(h * head_dim + half * 3 + j);
+      }
+    }
+  }
+  const auto rows =
+      transformed(view(tensor::DType::kF32, {12, 1}, stored), Transform::unpermute_rope(head_dim), "q").value();
+  const auto vector =
+      transformed(view(tensor::DType::kF32, {12}, stored), Transform::unpermute_rope(head_dim), "b").value();
+  EXPECT_EQ(rows.n, 12);
+  EXPECT_EQ(vector.n, 1);
+  for (int i = 0; i < 12; ++i) {
+    EXPECT_EQ(*reinterpret_cast<const float*>(rows.row(i)), static_cast<float>(i));
+    EXPECT_EQ(reinterpret_cast<const float*>(vector.row(0))[i], static_cast<float>(i));
+  }
+  EXPECT_THAT(
+      transformed(view(tensor::DType::kF32, {12, 1}, stored), Transform::unpermute_rope(8), "q").error().message,
+      HasSubstr("no multiple of head_dim 8"));
+}
+
+TEST(Transforms, AddWidensToFloat) {
+  const std::vector<std::uint16_t> bf16 = {tensor::to_bf16(1.5f), tensor::to_bf16(0.25f)};
+  const auto row = transformed(view(tensor::DType::kBF16, {2}, bf16), Transform::add(-1.0f), "norm").value();
+  EXPECT_EQ(row.dtype, tensor::DType::kF32);
+  EXPECT_EQ(reinterpret_cast<const float*>(row.row(0))[0], 0.5f);
+  EXPECT_EQ(reinterpret_cast<const float*>(row.row(0))[1], -0.75f);
+}
+
+// A Llama of one layer, as a graph, a config and the checkpoint that fits it.
+struct Fixture {
+  Json json = Json::parse(R"({"vocab_size": 128, "hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 1,
+    "num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 8})");
+  std::shared_ptr<const ModelConfig> config;
+  graph::Graph graph;
+  Json tensors = Json::object();
+  const Architecture& llama = *find_architecture("LlamaForCausalLM", nullptr)->architecture;
+
+  Fixture() {
+    config = parse_config(llama, json).value();
+    const auto model = llama.make_model(config);
+    const tensor::KvLayout layout{tensor::DType::kF32, model->kv_parameters()};
+    model->build({graph, layout, 64});
+    for (const auto& request : graph.weights()) {
+      Json shape = Json::array();
+      for (const graph::Dim& dim : request.type.dims) shape.push_back(dim.size());
+      tensors[request.name] = {{"dtype", "BF16"}, {"shape", shape}};
+    }
+  }
+  WeightMap map() {
+    const auto checkpoint = weights::shapes_only(tensors);
+    EXPECT_TRUE(checkpoint) << checkpoint.error().message;
+    return map_weights(graph, **checkpoint, adapter_of(llama, Format::kSafetensors, *config).value(), *config);
+  }
+};
+
+TEST(WeightMap, FitsAndCounts) {
+  Fixture f;
+  EXPECT_EQ(f.graph.weights().size(), 12u);
+  const WeightMap map = f.map();
+  EXPECT_THAT(map.gaps, ElementsAre());
+  EXPECT_EQ(map.bindings.size(), 12u);
+  EXPECT_EQ(map.parameters, 2 * 128 * 64 + 64 * 32 * 2 + 64 * 16 * 2 + 3 * 64 * 96 + 3 * 64);
+  EXPECT_TRUE(check(map));
+}
+
+TEST(WeightMap, AMissingTensorAsksWhetherYouMeantTheUnusedOne) {
+  Fixture f;
+  f.tensors["model.layers.0.mlp.gate_projection.weight"] = f.tensors["model.layers.0.mlp.gate_proj.weight"];
+  f.tensors.erase("model.layers.0.mlp.gate_proj.weight");
+  EXPECT_THAT(f.map().gaps,
+              ElementsAre(testing::AllOf(HasSubstr("no tensor model.layers.0.mlp.gate_proj.weight"),
+                                         HasSubstr("did you mean its model.layers.0.mlp.gate_projection.weight?")),
+                          testing::AllOf(HasSubstr("gate_projection.weight"), HasSubstr("not used"),
+                                         HasSubstr("did you mean model.layers.0.mlp.gate_proj.weight?"))));
+  EXPECT_THAT(check(f.map()).error().message, HasSubstr("and 1 more such problem"));
+}
+
+TEST(WeightMap, AnUnusedTensorIsAnErrorUnlessItIsListed) {
+  Fixture f;
+  f.tensors["model.layers.0.self_attn.rotary_emb.inv_freq"] = {{"dtype", "F32"}, {"shape", {4}}};
+  EXPECT_THAT(f.map().gaps, ElementsAre());
+  EXPECT_THAT(f.map().ignored, ElementsAre("model.layers.0.self_attn.rotary_emb.inv_freq"));
+  f.tensors["model.layers.0.self_attn.q_proj.bias"] = {{"dtype", "F32"}, {"shape", {32}}};
+  EXPECT_THAT(f.map().gaps, ElementsAre(HasSubstr("tensor model.layers.0.self_attn.q_proj.bias")));
+}
+
+TEST(WeightMap, AShapeThatContradictsNamesTheHeads) {
+  Fixture f;
+  f.tensors["model.layers.0.self_attn.k_proj.weight"]["shape"] = {32, 64};
+  EXPECT_THAT(f.map().gaps, ElementsAre(testing::AllOf(HasSubstr("k_proj.weight"), HasSubstr("has the shape [32, 64]"),
+                                                       HasSubstr("[16, 64]"),
+                                                       HasSubstr("16 is num_key_value_heads 2 × head_dim 8"))));
+}
+
+TEST(WeightMap, DtypesThatCannotBeComputedAreRefusedByName) {
+  Fixture f;
+  f.tensors["model.norm.weight"]["dtype"] = "F8_E4M3";
+  EXPECT_THAT(f.map().gaps, ElementsAre(HasSubstr("tensor model.norm.weight in")));
+  EXPECT_THAT(f.map().gaps[0], HasSubstr("is F8_E4M3"));
+}
+
+}  // namespace
+}  // namespace tenon::model
