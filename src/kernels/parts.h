@@ -1,4 +1,4 @@
-// The parts that an ISA's table is put together from (table.cpp in each ISA's folder). Private to kernels/.
+// The parts that an ISA's table is put together from (assemble.h; table.cpp in each ISA's folder). Private to kernels/.
 #pragma once
 
 #include "kernels/kernels.h"
@@ -47,9 +47,5 @@ TENON_DECLARE_PARTS(portable_isa)
 TENON_DECLARE_PARTS(avx2_isa)
 TENON_DECLARE_PARTS(avx512_isa)
 #undef TENON_DECLARE_PARTS
-
-/// Puts a table together; matmul functions dispatch on the weight dtype.
-Kernels assemble(const char* isa, const MatmulPart& float_matmul, const MatmulPart& quant_matmul, const RowPart& rows,
-                 const AttentionPart& attention);
 
 }  // namespace tenon::kernels

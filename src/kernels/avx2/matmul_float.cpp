@@ -1,0 +1,124 @@
+// Float matmul for AVX2 and FMA: tiles of up to 6 rows x 2 vectors, all sums in registers; one or two rows take all
+// four vectors of a panel at once. bfloat16 weights are widened in registers; their activations are floats that were
+// rounded to bfloat16.
+#include "kernels/portable/matmul_float.h"
+
+#include <immintrin.h>
+
+#include "kernels/avx2/rows_simd.h"
+#include "kernels/avx2/transpose.h"
+
+namespace tenon::kernels {
+namespace avx2_isa {
+namespace {
+
+struct FloatIsa {
+  using Simd = avx2_isa::Simd;
+  static constexpr int kMaxRows = 6;
+  static constexpr std::int64_t kCachedBytes = 256 * 1024;  ///< of 512 KiB, or less
+  template <DType T>
+  static constexpr int kActivationBytes = 4;
+
+  using Word = __m256i;
+  static constexpr int kWords = 8;
+
+  static Word load_words(const std::byte* p) { return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)); }
+  static Word load_rounded(const std::byte* p) { return round_bf16(load_words(p)); }
+  static Word load_pairs(const std::byte* p) {
+    // Packing works in 128-bit lanes; the words are put in order after it.
+    const __m256i low = _mm256_srli_epi32(round_bf16(load_words(p)), 16);
+    const __m256i high = _mm256_srli_epi32(round_bf16(load_words(p + 32)), 16);
+    return _mm256_permute4x64_epi64(_mm256_packus_epi32(low, high), 0xd8);
+  }
+  static void transpose(Word (&v)[kWords]) { transpose8(v); }
+  static void store_words(std::byte* p, Word v) { _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), v); }
+  static void stream_words(std::byte* p, Word v) { _mm256_stream_si256(reinterpret_cast<__m256i*>(p), v); }
+  static void store_first(std::uint32_t* p, Word v, int n) {
+    const __m256i lanes = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+    _mm256_maskstore_epi32(reinterpret_cast<int*>(p), _mm256_cmpgt_epi32(_mm256_set1_epi32(n), lanes), v);
+  }
+  static void fence() { _mm_sfence(); }
+
+  template <DType T, int kRows>
+  static void tile(const FloatTile& t) {
+    constexpr int kVectors = kRows <= 2 ? 4 : 2;
+    for (int first = 0; first < 4; first += kVectors) columns<T, kRows, kVectors>(t, first, first == 0);
+  }
+
+ private:
+  /// Vectors [first, first + kVectors) of the panel's four.
+  template <DType T, int kRows, int kVectors>
+  static void columns(const FloatTile& t, int first, bool prefetch) {
+    constexpr bool kPairs = T == DType::kBF16;
+    const std::byte* __restrict weights = t.weights + first * 32;
+    const float* __restrict activations = reinterpret_cast<const float*>(t.activations);
+    __m256 sums[kRows][kVectors];
+#pragma GCC unroll 8
+    for (int i = 0; i < kRows; ++i)
+#pragma GCC unroll 4
+      for (int c = 0; c < kVectors; ++c) sums[i][c] = _mm256_setzero_ps();
+
+    const auto multiply_add = [&](const __m256(&w)[kVectors]) __attribute__((always_inline)) {
+#pragma GCC unroll 8
+      for (int i = 0; i < kRows; ++i) {
+        const __m256 a = _mm256_broadcast_ss(activations + i);
+#pragma GCC unroll 4
+        for (int c = 0; c < kVectors; ++c) sums[i][c] = _mm256_fmadd_ps(a, w[c], sums[i][c]);
+      }
+      activations += t.row_block;
+    };
+    // One line pair of weights: one K of floats, two of bfloat16.
+    const auto step = [&]() __attribute__((always_inline)) {
+      __m256 w[kVectors];
+      const __m256i high = _mm256_set1_epi32(static_cast<int>(0xffff0000u));
+#pragma GCC unroll 4
+      for (int c = 0; c < kVectors; ++c) {
+        const __m256i words = load_words(weights + c * 32);
+        w[c] = _mm256_castsi256_ps(kPairs ? _mm256_slli_epi32(words, 16) : words);
+      }
+      multiply_add(w);
+      if constexpr (kPairs) {
+#pragma GCC unroll 4
+        for (int c = 0; c < kVectors; ++c) {
+          w[c] = _mm256_castsi256_ps(_mm256_and_si256(load_words(weights + c * 32), high));
+        }
+        multiply_add(w);
+      }
+      weights += 128;
+    };
+    const char* next = t.next;
+    const int lines = prefetch ? t.prefetch_lines : 0;
+    std::int64_t steps = kPairs ? t.k / 2 : t.k;
+    for (; steps >= 4; steps -= 4) {
+      for (int line = 0; line < lines; ++line, next += 64) _mm_prefetch(next, _MM_HINT_T1);
+      step();
+      step();
+      step();
+      step();
+    }
+    for (; steps > 0; --steps) step();
+
+#pragma GCC unroll 8
+    for (int i = 0; i < kRows; ++i)
+#pragma GCC unroll 4
+      for (int c = 0; c < kVectors; ++c) _mm256_store_ps(t.sums + i * kPanel + (first + c) * 8, sums[i][c]);
+  }
+
+  /// Floats as floats of bfloat16 precision, to nearest even; NaN stays NaN.
+  static __m256i round_bf16(__m256i bits) {
+    const __m256i odd = _mm256_and_si256(_mm256_srli_epi32(bits, 16), _mm256_set1_epi32(1));
+    const __m256i rounded = _mm256_add_epi32(_mm256_add_epi32(bits, _mm256_set1_epi32(0x7fff)), odd);
+    const __m256i quiet = _mm256_or_si256(bits, _mm256_set1_epi32(0x00400000));
+    const __m256 x = _mm256_castsi256_ps(bits);
+    const __m256 nan = _mm256_cmp_ps(x, x, _CMP_UNORD_Q);
+    const __m256 kept = _mm256_blendv_ps(_mm256_castsi256_ps(rounded), _mm256_castsi256_ps(quiet), nan);
+    return _mm256_and_si256(_mm256_castps_si256(kept), _mm256_set1_epi32(static_cast<int>(0xffff0000u)));
+  }
+};
+
+}  // namespace
+}  // namespace avx2_isa
+
+constinit const MatmulPart avx2_isa::kFloatMatmul = FloatMatmul<avx2_isa::FloatIsa>::part();
+
+}  // namespace tenon::kernels

@@ -1,0 +1,95 @@
+// Float matmul for AVX-512: tiles of up to 13 rows x 2 vectors, all sums in registers. bfloat16 weights are multiplied
+// by vdpbf16ps, which adds the two products of a pair to the sum and takes denormals for zero.
+#include "kernels/portable/matmul_float.h"
+
+#include <immintrin.h>
+
+#include "kernels/avx512/rows_simd.h"
+#include "kernels/avx512/transpose.h"
+
+namespace tenon::kernels {
+namespace avx512_isa {
+namespace {
+
+struct FloatIsa {
+  using Simd = avx512_isa::Simd;
+  static constexpr int kMaxRows = 13;
+  static constexpr std::int64_t kCachedBytes = 184 * 4096;  ///< of 1 MiB and more
+  template <DType T>
+  static constexpr int kActivationBytes = T == DType::kBF16 ? 2 : 4;
+
+  using Word = __m512i;
+  static constexpr int kWords = 16;
+
+  static Word load_words(const std::byte* p) { return _mm512_loadu_si512(p); }
+  static Word load_pairs(const std::byte* p) {
+    const auto* floats = reinterpret_cast<const float*>(p);
+    return reinterpret_cast<__m512i>(_mm512_cvtne2ps_pbh(_mm512_loadu_ps(floats + 16), _mm512_loadu_ps(floats)));
+  }
+  static Word load_rounded(const std::byte* p) { return load_pairs(p); }
+  static void transpose(Word (&v)[kWords]) { transpose16(v); }
+  static void store_words(std::byte* p, Word v) { _mm512_storeu_si512(p, v); }
+  static void stream_words(std::byte* p, Word v) { _mm512_stream_si512(reinterpret_cast<__m512i*>(p), v); }
+  static void store_first(std::uint32_t* p, Word v, int n) {
+    _mm512_mask_storeu_epi32(p, static_cast<__mmask16>((1u << n) - 1u), v);
+  }
+  static void fence() { _mm_sfence(); }
+
+  template <DType T, int kRows>
+  static void tile(const FloatTile& t) {
+    constexpr std::int64_t kStepK = T == DType::kBF16 ? 2 : 1;
+    const std::byte* __restrict weights = t.weights;
+    const std::byte* __restrict activations = t.activations;
+    const std::int64_t row_block_bytes = t.row_block * 4;
+    __m512 sums[kRows][2];
+#pragma GCC unroll 16
+    for (int i = 0; i < kRows; ++i) sums[i][0] = sums[i][1] = _mm512_setzero_ps();
+
+    const auto step = [&](int offset) __attribute__((always_inline)) {
+      const __m512i w0 = _mm512_loadu_si512(weights + offset * 128);
+      const __m512i w1 = _mm512_loadu_si512(weights + offset * 128 + 64);
+#pragma GCC unroll 16
+      for (int i = 0; i < kRows; ++i) {
+        std::int32_t word;
+        __builtin_memcpy(&word, activations + i * 4, 4);
+        const __m512i a = _mm512_set1_epi32(word);
+        sums[i][0] = multiply_add<T>(sums[i][0], a, w0);
+        sums[i][1] = multiply_add<T>(sums[i][1], a, w1);
+      }
+      activations += row_block_bytes;
+    };
+    const char* next = t.next;
+    std::int64_t steps = t.k / kStepK;
+    for (; steps >= 4; steps -= 4, weights += 4 * 128) {
+      for (int line = 0; line < t.prefetch_lines; ++line, next += 64) _mm_prefetch(next, _MM_HINT_T1);
+      step(0);
+      step(1);
+      step(2);
+      step(3);
+    }
+    for (; steps > 0; --steps, weights += 128) step(0);
+
+#pragma GCC unroll 16
+    for (int i = 0; i < kRows; ++i) {
+      _mm512_store_ps(t.sums + i * kPanel, sums[i][0]);
+      _mm512_store_ps(t.sums + i * kPanel + 16, sums[i][1]);
+    }
+  }
+
+ private:
+  template <DType T>
+  static __m512 multiply_add(__m512 sum, __m512i a, __m512i w) {
+    if constexpr (T == DType::kBF16) {
+      return _mm512_dpbf16_ps(sum, reinterpret_cast<__m512bh>(a), reinterpret_cast<__m512bh>(w));
+    } else {
+      return _mm512_fmadd_ps(_mm512_castsi512_ps(a), _mm512_castsi512_ps(w), sum);
+    }
+  }
+};
+
+}  // namespace
+}  // namespace avx512_isa
+
+constinit const MatmulPart avx512_isa::kFloatMatmul = FloatMatmul<avx512_isa::FloatIsa>::part();
+
+}  // namespace tenon::kernels

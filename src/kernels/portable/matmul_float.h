@@ -1,0 +1,250 @@
+// The float matmul's loops, written once over an Isa (matmul_float.cpp of each ISA's folder):
+//
+//   for a chunk of rows, for a group of K blocks (together the activations that the L2 cache holds),
+//     for each panel, or pair of panels of a gated epilogue:
+//       for each K block, for each row block: one tile, its sums added to y (or to a scratch, if gated)
+//
+// The order of every output's sum, whatever the chunks, groups and tiles are: each K block of kKBlock is summed from 0
+// in K order; then y = b0, or y = y + b0 with kAdd; y = y + b1; y = y + b2 …; at last y = y + bias.
+//
+// An Isa has
+//   Simd                         the ISA's vector of floats (rows_simd.h)
+//   kMaxRows                     rows of the highest tile
+//   kCachedBytes                 bytes of activations to keep in L2
+//   kActivationBytes<T>          of one element of the activations for weights of dtype T: 4, or 2 for bfloat16 pairs
+//   tile<T, kRows>(const FloatTile&)
+//                                sums[kRows][kPanel] = one K block
+// and what matmul_float_pack.h asks for.
+#pragma once
+
+#include <algorithm>
+
+#include "base/check.h"
+#include "kernels/parts.h"
+#include "kernels/portable/matmul_float_pack.h"
+
+namespace tenon::kernels {
+
+/// One K block of a panel times one block of rows.
+struct FloatTile {
+  const std::byte* weights;      ///< [k][kPanel] floats or [k / 2][kPanel][2] bfloat16
+  const std::byte* activations;  ///< [k][row_block] floats or [k / 2][row_block][2] bfloat16
+  std::int64_t k;                ///< even for bfloat16 weights
+  std::int64_t row_block;
+  float* sums;         ///< [rows][kPanel]
+  const char* next;    ///< weights that are needed after this tile's
+  int prefetch_lines;  ///< cache lines of them to prefetch for every 8 lines of `weights`
+};
+
+template <class Isa>
+class FloatMatmul {
+ public:
+  static std::int64_t panel_bytes(DType weight_dtype, std::int64_t k) {
+    return weight_dtype == DType::kBF16 ? padded_k(DType::kBF16, k) * kPanel * 2 : k * kPanel * 4;
+  }
+
+  static ActivationLayout activation_layout(DType weight_dtype, std::int64_t m, std::int64_t k) {
+    ActivationLayout layout{.weight_dtype = weight_dtype, .m = m, .k = k};
+    // The fewest blocks, all of about the same height.
+    const std::int64_t blocks = std::max<std::int64_t>(1, (m + Isa::kMaxRows - 1) / Isa::kMaxRows);
+    layout.row_block = static_cast<int>(std::max<std::int64_t>(1, (m + blocks - 1) / blocks));
+    const std::int64_t bytes = padded_k(weight_dtype, k) * layout.row_block * activation_bytes(weight_dtype);
+    layout.block_bytes = (bytes + 63) / 64 * 64;
+    return layout;
+  }
+
+  static void pack_activations(const ActivationLayout& layout, std::int64_t block, const float* rows, std::int64_t ldx,
+                               std::byte* out) {
+    std::byte* packed = out + block * layout.block_bytes;
+    if (layout.weight_dtype == DType::kF32) {
+      pack_rows<Isa, DType::kF32>(layout, rows_of(layout, block), rows, ldx, packed);
+    } else {
+      pack_rows<Isa, DType::kBF16>(layout, rows_of(layout, block), rows, ldx, packed);
+    }
+  }
+
+  static void matmul(const MatmulTask& task, std::int64_t panel_begin, std::int64_t panel_end) {
+    if (task.weight.dtype == DType::kF32) {
+      run<DType::kF32>(task, panel_begin, panel_end);
+    } else {
+      run<DType::kBF16>(task, panel_begin, panel_end);
+    }
+  }
+
+  static constexpr MatmulPart part() {
+    return {panel_bytes, FloatPack<Isa>::pack_panel, activation_layout, pack_activations, matmul};
+  }
+
+ private:
+  using Simd = typename Isa::Simd;
+  using F = typename Simd::F;
+
+  static constexpr std::int64_t kGatedRows = 208;  ///< rows of a gated chunk: 52 KiB of stack for both panels' sums
+
+  /// What all tiles of one call share.
+  struct Plan {
+    bool gated;
+    std::int64_t chunk_blocks;  ///< row blocks in a chunk
+    std::int64_t group_k;       ///< K of a group: all, or kKBlock
+    int prefetch_lines;
+  };
+
+  static std::int64_t padded_k(DType weight_dtype, std::int64_t k) {
+    return weight_dtype == DType::kBF16 ? (k + 1) / 2 * 2 : k;
+  }
+  static int activation_bytes(DType weight_dtype) {
+    return weight_dtype == DType::kF32 ? Isa::template kActivationBytes<DType::kF32>
+                                       : Isa::template kActivationBytes<DType::kBF16>;
+  }
+  static int rows_of(const ActivationLayout& layout, std::int64_t block) {
+    return static_cast<int>(std::min<std::int64_t>(layout.row_block, layout.m - block * layout.row_block));
+  }
+
+  static Plan plan(const MatmulTask& task, std::int64_t k) {
+    const ActivationLayout& layout = task.layout;
+    Plan p{};
+    p.gated = task.epilogue == Epilogue::kSiluMul || task.epilogue == Epilogue::kGeluTanhMul;
+    const std::int64_t row_bytes = k * activation_bytes(task.weight.dtype);
+    const bool whole = p.gated || k <= kKBlock || layout.m * row_bytes <= Isa::kCachedBytes;
+    p.group_k = whole ? std::max<std::int64_t>(k, 1) : kKBlock;
+    const std::int64_t group_row_bytes =
+        std::max<std::int64_t>(1, row_bytes / std::max<std::int64_t>(k, 1) * p.group_k);
+    std::int64_t rows = Isa::kCachedBytes / group_row_bytes;
+    if (p.gated) rows = std::min(rows, kGatedRows);
+    const std::int64_t most = std::max<std::int64_t>(1, rows / layout.row_block);
+    // Chunks of about the same height: each reads all weights anew.
+    const std::int64_t chunks = (layout.blocks() + most - 1) / most;
+    p.chunk_blocks = (layout.blocks() + chunks - 1) / chunks;
+    // Few rows wait for memory, one row is read ahead by the hardware, and many rows find the panel in the cache.
+    p.prefetch_lines =
+        layout.m >= 2 && layout.m <= 128 ? static_cast<int>((8 + p.chunk_blocks - 1) / p.chunk_blocks) : 0;
+    return p;
+  }
+
+  template <DType T>
+  static void run(const MatmulTask& task, std::int64_t panel_begin, std::int64_t panel_end) {
+    if (task.layout.m <= 0) return;
+    const std::int64_t k = padded_k(T, task.weight.k);
+    const Plan p = plan(task, k);
+    TENON_CHECK(!p.gated || (panel_begin % 2 == 0 && panel_end % 2 == 0), "a gated epilogue takes pairs of panels");
+    alignas(64) float gate[kGatedRows * kPanel];
+    alignas(64) float up[kGatedRows * kPanel];
+    for (std::int64_t begin = 0; begin < task.layout.blocks(); begin += p.chunk_blocks) {
+      const std::int64_t end = std::min(begin + p.chunk_blocks, task.layout.blocks());
+      for (std::int64_t k0 = 0; k0 == 0 || k0 < k; k0 += p.group_k) {
+        const std::int64_t k1 = std::min(k0 + p.group_k, k);
+        for (std::int64_t panel = panel_begin; panel < panel_end; ++panel) {
+          if (!p.gated) {
+            add_panel<T>(task, p, panel, begin, end, k0, k1);
+            continue;
+          }
+          sum_panel<T>(task, p, panel, begin, end, k1, gate);
+          sum_panel<T>(task, p, ++panel, begin, end, k1, up);
+          store_gated(task, panel - 1, begin, end, gate, up);
+        }
+      }
+    }
+  }
+
+  template <DType T, int kRows = Isa::kMaxRows>
+  static void tile(int rows, const FloatTile& t) {
+    if constexpr (kRows > 1) {
+      if (rows < kRows) return tile<T, kRows - 1>(rows, t);
+    }
+    Isa::template tile<T, kRows>(t);
+  }
+
+  /// Calls done(row block, first k, sums) for each tile of a panel: row blocks [begin, end), K blocks of [k0, k1).
+  template <DType T, class Done>
+  static void each_tile(const MatmulTask& task, const Plan& p, std::int64_t panel, std::int64_t begin, std::int64_t end,
+                        std::int64_t k0, std::int64_t k1, Done done) {
+    constexpr std::int64_t kWeightBytes = T == DType::kF32 ? 4 : 2;
+    alignas(64) float sums[Isa::kMaxRows * kPanel];
+    const ActivationLayout& layout = task.layout;
+    const std::byte* weights = task.weight.data + panel * task.weight.panel_bytes;
+    for (std::int64_t k = k0; k == k0 || k < k1; k += kKBlock) {
+      FloatTile t{};
+      t.weights = weights + k * kPanel * kWeightBytes;
+      t.k = std::min<std::int64_t>(kKBlock, k1 - k);
+      t.row_block = layout.row_block;
+      t.sums = sums;
+      t.prefetch_lines = p.prefetch_lines;
+      // In the last K block of a group the next panel's first follows: with one group that is the next address.
+      const std::int64_t block_bytes = t.k * kPanel * kWeightBytes;
+      const bool last = k + kKBlock >= k1;
+      t.next = reinterpret_cast<const char*>(last ? weights + k0 * kPanel * kWeightBytes + task.weight.panel_bytes
+                                                  : t.weights + block_bytes);
+      for (std::int64_t r = begin; r < end; ++r) {
+        t.activations =
+            task.activations + r * layout.block_bytes + k * layout.row_block * Isa::template kActivationBytes<T>;
+        tile<T>(rows_of(layout, r), t);
+        t.next += block_bytes / 8 * p.prefetch_lines;
+        done(r, k, static_cast<const float*>(sums));
+      }
+    }
+  }
+
+  /// y (+)= a panel's K blocks, and the bias with the last.
+  template <DType T>
+  static void add_panel(const MatmulTask& task, const Plan& p, std::int64_t panel, std::int64_t begin, std::int64_t end,
+                        std::int64_t k0, std::int64_t k1) {
+    const std::int64_t column = panel * kPanel;
+    const int width = static_cast<int>(std::min<std::int64_t>(kPanel, task.weight.n - column));
+    const float* bias = task.bias == nullptr ? nullptr : task.bias + column;
+    each_tile<T>(task, p, panel, begin, end, k0, k1, [&](std::int64_t r, std::int64_t k, const float* sums) {
+      const bool add = k > 0 || task.epilogue == Epilogue::kAdd;
+      const float* last_bias = k + kKBlock >= task.weight.k ? bias : nullptr;
+      float* y = task.y + r * task.layout.row_block * task.ldy + column;
+      const int rows = rows_of(task.layout, r);
+      for (int i = 0; i < rows; ++i) move_row(sums + i * kPanel, y + i * task.ldy, width, add, last_bias);
+    });
+  }
+
+  /// sums[rows of the row blocks][kPanel] = all K blocks of a panel.
+  template <DType T>
+  static void sum_panel(const MatmulTask& task, const Plan& p, std::int64_t panel, std::int64_t begin, std::int64_t end,
+                        std::int64_t k1, float* all_sums) {
+    each_tile<T>(task, p, panel, begin, end, 0, k1, [&](std::int64_t r, std::int64_t k, const float* sums) {
+      float* out = all_sums + (r - begin) * task.layout.row_block * kPanel;
+      const int rows = rows_of(task.layout, r);
+      for (int i = 0; i < rows; ++i) move_row(sums + i * kPanel, out + i * kPanel, kPanel, k > 0, nullptr);
+    });
+  }
+
+  static F load(const float* p, int n) { return n >= Simd::kWidth ? Simd::load(p) : Simd::load_n(p, n); }
+  static void store(float* p, F x, int n) { n >= Simd::kWidth ? Simd::store(p, x) : Simd::store_n(p, x, n); }
+
+  static void move_row(const float* sums, float* y, int width, bool add, const float* bias) {
+    for (int c = 0; c < width; c += Simd::kWidth) {
+      F x = Simd::load(sums + c);
+      if (add) x = Simd::add(load(y + c, width - c), x);
+      if (bias != nullptr) x = Simd::add(x, load(bias + c, width - c));
+      store(y + c, x, width - c);
+    }
+  }
+
+  /// Panels `panel` and panel + 1: y = act(gate) * up.
+  static void store_gated(const MatmulTask& task, std::int64_t panel, std::int64_t begin, std::int64_t end,
+                          const float* gate, const float* up) {
+    const std::int64_t column = panel / 2 * kPanel;
+    const int width = static_cast<int>(std::min<std::int64_t>(kPanel, task.weight.n / 2 - column));
+    const float* bias = task.bias == nullptr ? nullptr : task.bias + panel * kPanel;
+    const std::int64_t first = begin * task.layout.row_block;
+    const std::int64_t rows = std::min(end * task.layout.row_block, task.layout.m) - first;
+    for (std::int64_t i = 0; i < rows; ++i) {
+      float* y = task.y + (first + i) * task.ldy + column;
+      for (int c = 0; c < width; c += Simd::kWidth) {
+        F g = Simd::load(gate + i * kPanel + c);
+        F u = Simd::load(up + i * kPanel + c);
+        if (bias != nullptr) {
+          g = Simd::add(g, load(bias + c, width - c));
+          u = Simd::add(u, load(bias + kPanel + c, width - c));
+        }
+        g = task.epilogue == Epilogue::kSiluMul ? Simd::silu(g) : Simd::gelu_tanh(g);
+        store(y + c, Simd::mul(g, u), width - c);
+      }
+    }
+  }
+};
+
+}  // namespace tenon::kernels
