@@ -1,0 +1,85 @@
+// Weights → kernel order, tensor by tensor, so that no more than one tensor lies in memory twice.
+#include <algorithm>
+#include <array>
+#include <cstring>
+#include <set>
+
+#include "base/file.h"
+#include "compiler/lowering/lower.h"
+
+namespace tenon::compiler {
+namespace {
+
+Result<tensor::RowView> fetch(WeightProvider& provider, const std::string& name, std::int64_t n, std::int64_t k) {
+  TENON_ASSIGN(tensor::RowView rows, provider.weight(name));
+  if (rows.n != n || rows.k != k) {
+    return invalid("weight " + name + " is [" + std::to_string(rows.n) + ", " + std::to_string(rows.k) +
+                   "] in the checkpoint, and the model needs [" + std::to_string(n) + ", " + std::to_string(k) + "]");
+  }
+  if (rows.data == nullptr) return invalid("weight " + name + " has no data");
+  return rows;
+}
+
+// Row pointers of one panel of one source; null beyond its last row.
+void pack_one(const tensor::RowView& rows, tensor::DType dtype, std::int64_t panel, std::byte* out) {
+  std::array<const std::byte*, kernels::kPanel> pointers{};
+  const std::int64_t first = panel * kernels::kPanel;
+  for (std::int64_t i = first; i < std::min(rows.n, first + kernels::kPanel); ++i) {
+    pointers[static_cast<std::size_t>(i - first)] = rows.row(i);
+  }
+  kernels::kernels().pack_panel(dtype, rows.k, rows.dtype, pointers.data(), out);
+}
+
+Status pack_matrix(const MatrixRecipe& recipe, WeightProvider& provider, const std::set<std::string>& kept,
+                   ThreadPool& pool, std::byte* base) {
+  std::int64_t begin = 0;  // panel of the whole matrix where this source starts
+  for (std::size_t s = 0; s < recipe.weights.size(); ++s) {
+    TENON_ASSIGN(const tensor::RowView rows, fetch(provider, recipe.weights[s], recipe.sizes[s], recipe.place.k));
+    const std::int64_t panels = (rows.n + kernels::kPanel - 1) / kernels::kPanel;
+    pool.parallel_for(panels, 1, [&](std::int64_t from, std::int64_t to) {
+      for (std::int64_t p = from; p < to; ++p) {
+        const std::int64_t target = recipe.alternate ? 2 * p + static_cast<std::int64_t>(s) : begin + p;
+        pack_one(rows, recipe.place.dtype, p, base + recipe.place.offset + target * recipe.place.panel_bytes);
+      }
+    });
+    begin += panels;
+    if (!kept.contains(recipe.weights[s])) provider.release(recipe.weights[s]);
+  }
+  return {};
+}
+
+Status pack_vector(const VectorRecipe& recipe, WeightProvider& provider, std::byte* base) {
+  auto* out = reinterpret_cast<float*>(base + recipe.offset);
+  for (const VectorRecipe::Part& part : recipe.parts) {
+    if (part.weight.empty()) {
+      std::ranges::copy(part.constant, out);
+    } else {
+      TENON_ASSIGN(const tensor::RowView rows, fetch(provider, part.weight, 1, part.size));
+      tensor::to_float(rows.dtype, rows.row(0), part.size, out);
+      provider.release(part.weight);
+    }
+    out += part.size;
+  }
+  return {};
+}
+
+}  // namespace
+
+Result<runtime::Weights> pack_weights(const Lowered& lowered, WeightProvider& provider, ThreadPool& pool) {
+  runtime::Weights weights;
+  const auto bytes = static_cast<std::size_t>(std::max<std::int64_t>(64, lowered.weight_bytes));
+  TENON_ASSIGN(weights.packed, HugeBuffer::allocate(bytes, "packed weights"));
+  std::set<std::string> kept;  // rows of embedding tables are looked up where they lie
+  for (const auto& table : lowered.tables) kept.insert(table.name);
+  for (const MatrixRecipe& recipe : lowered.matrices) {
+    TENON_TRY(pack_matrix(recipe, provider, kept, pool, weights.packed.data()));
+  }
+  for (const VectorRecipe& recipe : lowered.vectors) TENON_TRY(pack_vector(recipe, provider, weights.packed.data()));
+  for (const auto& table : lowered.tables) {
+    TENON_ASSIGN(tensor::RowView rows, fetch(provider, table.name, table.n, table.k));
+    weights.tables.push_back(std::move(rows));
+  }
+  return weights;
+}
+
+}  // namespace tenon::compiler
