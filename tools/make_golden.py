@@ -1,0 +1,131 @@
+#!/usr/bin/env python3
+"""Makes tests/golden/: tiny random checkpoints and what transformers computes on them in float32.
+
+Each case is a directory with config.json and model.safetensors as save_pretrained writes them, and reference.safetensors:
+  prompt.N.ids     int32 [tokens]
+  prompt.N.logits  float32 [tokens, vocab]: logits after each token, the prompt run in one forward pass
+  tap.NAME         float32 [tokens, hidden]: the output of module NAME for prompt 0
+Weights are scaled so that logits and attention are far from uniform: a wrong rotation or norm then shows.
+
+Usage: tools/make_golden.py [--out tests/golden] [CASE…]      (CASE: family or family/name)
+"""
+import argparse
+import json
+import pathlib
+
+import torch
+import transformers
+from safetensors.torch import save_file
+
+VOCAB, HIDDEN = 96, 32
+PROMPT_LENGTHS = (80, 9, 1, 23)  # 80 crosses a KV page of 64 positions and every window below
+
+COMMON = dict(vocab_size=VOCAB, hidden_size=HIDDEN, intermediate_size=48, num_hidden_layers=2, num_attention_heads=4,
+              num_key_value_heads=2, max_position_embeddings=128, bos_token_id=1, eos_token_id=2, pad_token_id=0,
+              tie_word_embeddings=False)
+
+
+def rope(rope_type, theta=10000.0, **parameters):
+    return {"rope_type": rope_type, "rope_theta": theta, **parameters}
+
+
+LLAMA_YARN = rope("yarn", factor=4.0, original_max_position_embeddings=32, beta_fast=32.0, beta_slow=1.0)
+CASES = {
+    "llama/mha": ("LlamaForCausalLM", dict(num_key_value_heads=4)),
+    "llama/gqa_tied": ("LlamaForCausalLM", dict(tie_word_embeddings=True, rope_parameters=rope("default", 500000.0))),
+    "llama/mqa_head_dim": ("LlamaForCausalLM", dict(num_key_value_heads=1, head_dim=12, rms_norm_eps=1e-5)),
+    "llama/biases": ("LlamaForCausalLM", dict(attention_bias=True, mlp_bias=True)),
+    "llama/rope_linear": ("LlamaForCausalLM", dict(rope_parameters=rope("linear", factor=4.0))),
+    "llama/rope_dynamic": ("LlamaForCausalLM", dict(rope_parameters=rope("dynamic", factor=2.0))),
+    "llama/rope_llama3": ("LlamaForCausalLM", dict(rope_parameters=rope(
+        "llama3", 500000.0, factor=8.0, low_freq_factor=1.0, high_freq_factor=4.0, original_max_position_embeddings=32))),
+    "llama/rope_yarn": ("LlamaForCausalLM", dict(rope_parameters=LLAMA_YARN)),
+    "qwen2/gqa": ("Qwen2ForCausalLM", dict()),
+    "qwen2/tied_mha": ("Qwen2ForCausalLM", dict(tie_word_embeddings=True, num_key_value_heads=4)),
+    "qwen2/window": ("Qwen2ForCausalLM", dict(use_sliding_window=True, sliding_window=8, max_window_layers=1,
+                                              num_hidden_layers=3)),
+    "gemma3/tied_window": ("Gemma3ForCausalLM", dict(
+        head_dim=16, sliding_window=8, num_hidden_layers=3, layer_types=["sliding_attention", "sliding_attention",
+        "full_attention"], query_pre_attn_scalar=16, tie_word_embeddings=True)),
+    "gemma3/mqa_linear": ("Gemma3ForCausalLM", dict(
+        head_dim=8, sliding_window=16, num_key_value_heads=1, query_pre_attn_scalar=24, tie_word_embeddings=True,
+        layer_types=["sliding_attention", "full_attention"],
+        rope_parameters={"full_attention": rope("linear", 1000000.0, factor=8.0),
+                         "sliding_attention": rope("default", 10000.0)})),
+    "gemma3/untied_softcap": ("Gemma3ForCausalLM", dict(
+        head_dim=8, sliding_window=70, query_pre_attn_scalar=8, final_logit_softcapping=10.0,
+        attn_logit_softcapping=15.0, layer_types=["sliding_attention", "full_attention"])),
+}
+
+
+def spread(model, generator):
+    """Random weights of a size at which every part of the model matters."""
+    with torch.no_grad():
+        for name, p in model.named_parameters():
+            noise = torch.randn(p.shape, generator=generator)
+            if p.dim() >= 2:
+                p.copy_(noise * (1.5 if "embed" not in name else 1.0 * p.shape[-1] ** 0.5) * p.shape[-1] ** -0.5)
+            elif "norm" in name:
+                p.copy_(p + 0.3 * noise)  # around 1, or around 0 where the model adds the 1
+            else:
+                p.copy_(0.5 * noise)
+
+
+def tapped(name):
+    parts = name.split(".")
+    return name in ("model.embed_tokens", "model.norm") or (
+        name.startswith("model.layers.") and (len(parts) == 3 or (len(parts) == 4 and parts[3] in ("self_attn", "mlp"))))
+
+
+def run(model, ids, taps=None):
+    hooks = []
+    if taps is not None:
+        for name, module in model.named_modules():
+            if tapped(name):
+                def hook(_, __, output, name=name):
+                    taps[name] = (output[0] if isinstance(output, tuple) else output).detach()[0].float().contiguous()
+                hooks.append(module.register_forward_hook(hook))
+    with torch.no_grad():
+        logits = model(input_ids=torch.tensor([ids]), use_cache=False).logits[0].float().contiguous()
+    for h in hooks:
+        h.remove()
+    return logits
+
+
+def make(case, out):
+    architecture, overrides = CASES[case]
+    model_class = getattr(transformers, architecture)
+    config = model_class.config_class(**{**COMMON, **overrides})
+    config._attn_implementation = "eager"
+    generator = torch.Generator().manual_seed(sum(map(ord, case)))
+    model = model_class(config).eval().float()
+    spread(model, generator)
+    model.tie_weights()
+    folder = out / case
+    folder.mkdir(parents=True, exist_ok=True)
+    model.save_pretrained(folder)
+    (folder / "generation_config.json").unlink(missing_ok=True)
+    tensors, taps = {}, {}
+    for n, length in enumerate(PROMPT_LENGTHS):
+        ids = torch.randint(3, VOCAB, (length,), generator=generator).tolist()
+        tensors[f"prompt.{n}.ids"] = torch.tensor(ids, dtype=torch.int32)
+        tensors[f"prompt.{n}.logits"] = run(model, ids, taps if n == 0 else None)
+    tensors.update({f"tap.{name}": value.clone() for name, value in taps.items()})
+    save_file(tensors, folder / "reference.safetensors", metadata={"transformers": transformers.__version__})
+    size = sum(f.stat().st_size for f in folder.iterdir())
+    spread_of = tensors["prompt.0.logits"].std().item()
+    print(f"{case}: {size / 1024:.0f} KiB, logits std {spread_of:.2f}, {len(taps)} taps")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=pathlib.Path, default=pathlib.Path(__file__).parent.parent / "tests" / "golden")
+    parser.add_argument("cases", nargs="*")
+    args = parser.parse_args()
+    for case in CASES:
+        if not args.cases or case in args.cases or case.split("/")[0] in args.cases:
+            make(case, args.out)
+
+
+if __name__ == "__main__":
+    main()
