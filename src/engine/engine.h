@@ -19,7 +19,7 @@ namespace tenon::engine {
 using RequestId = std::uint64_t;
 
 struct Request {
-  std::vector<std::int32_t> prompt;          ///< not empty
+  std::vector<std::int32_t> prompt;  ///< not empty
   sampler::SamplingParams sampling;
   std::int64_t max_tokens = 0;               ///< at least 1, cut to what the context leaves
   std::vector<std::int32_t> stop_token_ids;  ///< ends with kStop; the token is reported, its text is not wanted
@@ -30,44 +30,48 @@ enum class FinishReason : std::uint8_t { kNone, kStop, kLength, kCancelled, kErr
 /// What one step made for one request.
 struct TokenEvent {
   RequestId id = 0;
-  std::int32_t token = -1;                        ///< -1: none (cancelled, error)
-  FinishReason finish = FinishReason::kNone;      ///< after this event nothing more comes for the request
-  std::optional<sampler::TokenLogprobs> logprobs; ///< if asked for
-  std::string error;                              ///< of kError
+  std::int32_t token = -1;                         ///< -1: none (cancelled, error)
+  FinishReason finish = FinishReason::kNone;       ///< after this event nothing more comes for the request
+  std::optional<sampler::TokenLogprobs> logprobs;  ///< if asked for
+  std::string error;                               ///< of kError
 };
 
 /// Called on the engine thread, once a step with the events of all requests of one subscriber; must not block.
 using Sink = std::function<void(std::span<const TokenEvent>)>;
 
 struct Options {
-  int max_batch_size = 64;           ///< rows decoded together
-  int max_batch_tokens = 512;        ///< token budget of a step: decode rows first, then prefill chunks
-  int prefill_chunk = 512;           ///< most prompt tokens of one request in a step
-  int max_length = 0;                ///< context: prompt and reply
-  std::int64_t num_pages = 0;        ///< pages of the KV cache
-  int max_queue_size = 1024;         ///< waiting requests beyond this are refused
+  int max_batch_size = 64;     ///< rows decoded together
+  int max_batch_tokens = 512;  ///< token budget of a step: decode rows first, then prefill chunks
+  int prefill_chunk = 512;     ///< most prompt tokens of one request in a step
+  int max_length = 0;          ///< context: prompt and reply; 0: what the executable allows
+  std::int64_t num_pages = 0;  ///< pages of the KV cache
+  int max_queue_size = 1024;   ///< waiting requests beyond this are refused
 };
 
 /// Counters for /metrics and bench; read with one lock.
 struct Stats {
   std::int64_t running = 0, waiting = 0, pages_used = 0, pages_total = 0;
   std::int64_t prompt_tokens = 0, generated_tokens = 0, steps = 0, preemptions = 0;
-  std::int64_t requests_finished = 0, requests_cancelled = 0, requests_failed = 0;
+  std::int64_t requests_started = 0, requests_finished = 0, requests_cancelled = 0, requests_failed = 0;
+  double queue_seconds = 0;  ///< that started requests waited, summed
+  double run_seconds = 0;    ///< spent in the model
 };
 
 class Engine {
  public:
-  /// Allocates the KV cache: kResourceExhausted says how much it needs.
+  /// Allocates the KV cache: kResourceExhausted says how much it needs. kInvalidArgument where options go beyond the
+  /// executable's limits.
   static Result<std::unique_ptr<Engine>> create(std::shared_ptr<runtime::Executable> executable, Options options,
                                                 int threads, Clock clock = steady_clock());
-  virtual ~Engine() = default;  ///< stops the loop; running requests end with kCancelled
+  /// Stops the loop; what runs or waits ends with kCancelled. Not from a sink.
+  virtual ~Engine() = default;
 
   /// Queues a request; `sink` gets its events. Errors: an empty or too long prompt (kInvalidArgument, names the
   /// lengths), an id outside the vocabulary, a full queue (kResourceExhausted), shut down (kUnavailable).
   virtual Result<RequestId> submit(Request request, std::shared_ptr<Sink> sink) = 0;
   /// Ends a request within one step; unknown ids are ignored. One last event of kCancelled follows.
   virtual void cancel(RequestId id) = 0;
-  /// Stops taking requests; running ones finish.
+  /// Stops taking requests; those already taken finish.
   virtual void drain() = 0;
   virtual Stats stats() const = 0;
   virtual const Options& options() const = 0;

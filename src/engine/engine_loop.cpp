@@ -1,0 +1,288 @@
+#include "engine/engine_loop.h"
+
+#include <algorithm>
+#include <atomic>
+#include <exception>
+#include <string>
+#include <utility>
+
+#include "base/check.h"
+#include "base/log.h"
+
+namespace tenon::engine {
+namespace {
+
+batch::Limits batch_limits(const runtime::Limits& limits) {
+  return {.max_total_tokens = limits.max_total_tokens,
+          .max_rows = limits.max_rows,
+          .max_sampled_rows = limits.max_sampled_rows,
+          .max_pages_per_row = limits.max_pages_per_row};
+}
+
+scheduler::Options scheduler_options(const Options& options, std::int64_t page_bytes) {
+  return {.max_rows = options.max_batch_size,
+          .max_tokens = options.max_batch_tokens,
+          .max_chunk = options.prefill_chunk,
+          .max_queue_size = options.max_queue_size,
+          .page_bytes = page_bytes};
+}
+
+}  // namespace
+
+EngineLoop::EngineLoop(std::shared_ptr<runtime::Executable> executable, const Options& options, HugeBuffer kv,
+                       int threads, Clock clock, SampleFunction sample_function)
+    : executable_(std::move(executable)),
+      options_(options),
+      kv_(std::move(kv)),
+      clock_(clock),
+      sample_(sample_function),
+      pool_(threads),
+      builder_(batch_limits(executable_->limits())),
+      draws_(static_cast<std::size_t>(options.max_batch_size)),
+      scratches_(static_cast<std::size_t>(pool_.size())),
+      pages_(options.num_pages),
+      scheduler_(scheduler_options(options, executable_->kv_layout().page_bytes()), pages_, std::move(clock)),
+      thread_([this] { loop(); }) {}
+
+EngineLoop::~EngineLoop() {
+  {
+    const std::lock_guard lock(mutex_);
+    stopping_ = true;
+  }
+  wake_.notify_all();
+  thread_.join();
+}
+
+// -- what other threads call
+
+Status EngineLoop::check(const Request& request) const {
+  const auto length = static_cast<std::int64_t>(request.prompt.size());
+  if (length == 0) return invalid("the prompt has no tokens", "prompt");
+  if (length >= options_.max_length) {
+    return invalid("the prompt has " + std::to_string(length) + " tokens, but the context holds " +
+                       std::to_string(options_.max_length) + " with the reply: shorten it",
+                   "prompt");
+  }
+  const std::int64_t vocab_size = executable_->vocab_size();
+  for (const std::int32_t id : request.prompt) {
+    if (id < 0 || id >= vocab_size) {
+      return invalid("token id " + std::to_string(id) + " is outside of the vocabulary of " +
+                         std::to_string(vocab_size) + " tokens",
+                     "prompt");
+    }
+  }
+  if (request.max_tokens < 1) return invalid("max_tokens must be at least 1", "max_tokens");
+  return request.sampling.validate();
+}
+
+Result<RequestId> EngineLoop::submit(Request request, std::shared_ptr<Sink> sink) {
+  TENON_CHECK(sink && *sink);
+  TENON_TRY(check(request));
+  auto active = std::make_unique<Active>();
+  const auto length = static_cast<std::int64_t>(request.prompt.size());
+  active->max_tokens = std::min<std::int64_t>(request.max_tokens, options_.max_length - length);
+  active->tokens = std::move(request.prompt);
+  active->tokens.reserve(static_cast<std::size_t>(length + std::min<std::int64_t>(active->max_tokens, 1024)));
+  active->sampling = request.sampling;
+  active->stop_token_ids = std::move(request.stop_token_ids);
+  active->sink = std::move(sink);
+
+  const std::lock_guard lock(mutex_);
+  if (draining_ || stopping_) return fail(ErrorCode::kUnavailable, "the server is shutting down");
+  TENON_TRY(scheduler_.submit(*active));
+  const RequestId id = active->id = next_id_++;
+  requests_.emplace(id, std::move(active));
+  wake_.notify_one();
+  return id;
+}
+
+void EngineLoop::cancel(RequestId id) {
+  const std::lock_guard lock(mutex_);
+  if (requests_.contains(id)) cancelled_.push_back(id);
+}
+
+void EngineLoop::drain() {
+  const std::lock_guard lock(mutex_);
+  draining_ = true;
+}
+
+Stats EngineLoop::stats() const {
+  const std::lock_guard lock(mutex_);
+  Stats stats = counters_;
+  const auto scheduled = scheduler_.stats();
+  stats.running = scheduled.running;
+  stats.waiting = scheduled.waiting;
+  stats.preemptions = scheduled.preemptions;
+  stats.requests_started = scheduled.started;
+  stats.queue_seconds = scheduled.queue_seconds;
+  stats.pages_used = pages_.stats().used;
+  stats.pages_total = pages_.stats().total;
+  return stats;
+}
+
+// -- the engine thread
+
+void EngineLoop::loop() {
+  while (wait_for_work()) step();
+  end_all();
+}
+
+bool EngineLoop::wait_for_work() {
+  std::unique_lock lock(mutex_);
+  wake_.wait(lock, [this] { return stopping_ || !scheduler_.idle(); });
+  return !stopping_;
+}
+
+void EngineLoop::step() {
+  const auto work = schedule();
+  if (!work.empty()) {
+    const auto batch = lay_out(work);
+    const auto logits = run(batch);
+    sample(logits);
+    settle(work);
+  }
+  publish();
+}
+
+std::span<const scheduler::Work> EngineLoop::schedule() {
+  const std::lock_guard lock(mutex_);
+  for (const RequestId id : cancelled_) {
+    const auto found = requests_.find(id);
+    if (found == requests_.end()) continue;  // asked for twice, or it ended first
+    post(*found->second, {.id = id, .finish = FinishReason::kCancelled});
+    end(*found->second, counters_.requests_cancelled);
+  }
+  cancelled_.clear();
+  return scheduler_.plan();
+}
+
+tensor::Batch EngineLoop::lay_out(std::span<const scheduler::Work> work) {
+  builder_.clear();
+  draw_count_ = 0;
+  for (const auto& [sequence, begin, count, samples] : work) {
+    const auto tokens = std::span<const std::int32_t>(sequence->tokens)
+                            .subspan(static_cast<std::size_t>(begin), static_cast<std::size_t>(count));
+    builder_.add({.tokens = tokens, .start = begin, .pages = &sequence->pages, .logits = samples ? 1 : 0});
+    if (samples) draws_[draw_count_++].request = static_cast<Active*>(sequence);
+  }
+  return builder_.finish();
+}
+
+std::span<const float> EngineLoop::run(const tensor::Batch& batch) {
+  const TimePoint begin = clock_();
+  const auto logits = executable_->run(batch, kv_.data(), pool_);
+  const double seconds = seconds_between(begin, clock_());
+  const std::lock_guard lock(mutex_);
+  counters_.run_seconds += seconds;
+  ++counters_.steps;
+  return logits;
+}
+
+// Rows are independent, so any thread may take any row.
+void EngineLoop::sample(std::span<const float> logits) {
+  const auto vocab_size = static_cast<std::size_t>(executable_->vocab_size());
+  std::atomic<std::size_t> next{0};
+  const auto rows_of = [&](int thread) {
+    for (std::size_t i; (i = next.fetch_add(1, std::memory_order_relaxed)) < draw_count_;) {
+      sample_row(draws_[i], logits.subspan(i * vocab_size, vocab_size), scratches_[static_cast<std::size_t>(thread)]);
+    }
+  };
+  if (draw_count_ == 1) {
+    rows_of(0);
+  } else if (draw_count_ > 1) {
+    pool_.run([&rows_of](int thread) { rows_of(thread); });
+  }
+}
+
+void EngineLoop::sample_row(Draw& draw, std::span<const float> logits, sampler::Scratch& scratch) const {
+  draw.error.clear();
+  try {
+    draw.sampled = sample_(logits, draw.request->sampling, draw.request->length(), scratch);
+    if (draw.sampled.token < 0) draw.error = "the model returned no usable logits (all of them NaN or -inf)";
+  } catch (const std::exception& exception) {
+    draw.error = std::string("sampling failed: ") + exception.what();
+  }
+}
+
+// The step has run: tokens join their sequences, and what has ended leaves.
+void EngineLoop::settle(std::span<const scheduler::Work> work) {
+  const std::lock_guard lock(mutex_);
+  scheduler_.complete();
+  for (const auto& item : work) {
+    auto& request = static_cast<Active&>(*item.sequence);
+    const std::int64_t prompt_end = std::min(item.begin + item.count, request.prompt_length);
+    counters_.prompt_tokens += std::max<std::int64_t>(0, prompt_end - request.counted);
+    request.counted = std::max(request.counted, prompt_end);
+  }
+  for (Draw& draw : std::span(draws_).first(draw_count_)) {
+    Active& request = *draw.request;
+    if (!draw.error.empty()) {
+      post(request, {.id = request.id, .finish = FinishReason::kError, .error = std::move(draw.error)});
+      end(request, counters_.requests_failed);
+      continue;
+    }
+    scheduler_.append(request, draw.sampled.token);
+    ++counters_.generated_tokens;
+    TokenEvent event{.id = request.id, .token = draw.sampled.token, .finish = finish_reason(request)};
+    if (request.sampling.top_logprobs >= 0) event.logprobs = std::move(draw.sampled.logprobs);
+    const bool finished = event.finish != FinishReason::kNone;
+    post(request, std::move(event));
+    if (finished) end(request, counters_.requests_finished);
+  }
+}
+
+FinishReason EngineLoop::finish_reason(const Active& request) const {
+  if (std::ranges::find(request.stop_token_ids, request.tokens.back()) != request.stop_token_ids.end()) {
+    return FinishReason::kStop;
+  }
+  return request.length() == request.prompt_length + request.max_tokens ? FinishReason::kLength : FinishReason::kNone;
+}
+
+void EngineLoop::post(Active& request, TokenEvent event) {
+  messages_.push_back({.sink = request.sink.get(), .order = messages_.size(), .event = std::move(event)});
+}
+
+// Its pages are free from here on; the object lives until its last event is published.
+void EngineLoop::end(Active& request, std::int64_t& counter) {
+  scheduler_.remove(request);
+  ++counter;
+  const auto found = requests_.find(request.id);
+  ended_.push_back(std::move(found->second));
+  requests_.erase(found);
+}
+
+// One call for each subscriber, with its events in the order in which they came.
+void EngineLoop::publish() {
+  std::ranges::sort(messages_, [](const Message& a, const Message& b) {
+    return a.sink != b.sink ? std::less<>()(a.sink, b.sink) : a.order < b.order;
+  });
+  for (std::size_t begin = 0, end; begin < messages_.size(); begin = end) {
+    Sink* const sink = messages_[begin].sink;
+    events_.clear();
+    for (end = begin; end < messages_.size() && messages_[end].sink == sink; ++end) {
+      events_.push_back(std::move(messages_[end].event));
+    }
+    try {
+      (*sink)(events_);
+    } catch (const std::exception& exception) {
+      TENON_LOG_ERROR("a subscriber failed, its requests are cancelled: {}", exception.what());
+      for (const auto& event : events_) cancel(event.id);
+    }
+  }
+  messages_.clear();
+  ended_.clear();
+}
+
+void EngineLoop::end_all() {
+  {
+    const std::lock_guard lock(mutex_);
+    while (!requests_.empty()) {
+      Active& request = *requests_.begin()->second;
+      post(request, {.id = request.id, .finish = FinishReason::kCancelled});
+      end(request, counters_.requests_cancelled);
+    }
+  }
+  publish();
+}
+
+}  // namespace tenon::engine

@@ -1,0 +1,103 @@
+// The engine's loop. Private to engine/; engine.h is what others see.
+#pragma once
+
+#include <condition_variable>
+#include <memory>
+#include <mutex>
+#include <thread>
+#include <unordered_map>
+#include <vector>
+
+#include "base/file.h"
+#include "base/thread_pool.h"
+#include "batch/batch_builder.h"
+#include "engine/engine.h"
+#include "kvcache/page_pool.h"
+#include "scheduler/scheduler.h"
+
+namespace tenon::engine {
+
+using SampleFunction = decltype(&sampler::sample);
+
+/// One thread runs step() while there is work, and sleeps where there is none. The mutex guards the bookkeeping
+/// (scheduler, pages, requests, counters) and is never held while the model runs or a sink is called.
+class EngineLoop final : public Engine {
+ public:
+  /// `options` are within the executable's limits; `kv` holds options.num_pages pages.
+  EngineLoop(std::shared_ptr<runtime::Executable> executable, const Options& options, HugeBuffer kv, int threads,
+             Clock clock, SampleFunction sample_function = &sampler::sample);
+  ~EngineLoop() override;
+
+  Result<RequestId> submit(Request request, std::shared_ptr<Sink> sink) override;
+  void cancel(RequestId id) override;
+  void drain() override;
+  Stats stats() const override;
+  const Options& options() const override { return options_; }
+
+ private:
+  struct Active final : scheduler::Sequence {
+    RequestId id = 0;
+    sampler::SamplingParams sampling;
+    std::vector<std::int32_t> stop_token_ids;
+    std::shared_ptr<Sink> sink;
+    std::int64_t counted = 0;  ///< prompt tokens already in the counters: those computed anew count once
+  };
+  /// A row that samples in this step.
+  struct Draw {
+    Active* request = nullptr;
+    sampler::Sampled sampled;
+    std::string error;
+  };
+  struct Message {
+    Sink* sink = nullptr;
+    std::size_t order = 0;
+    TokenEvent event;
+  };
+
+  void loop();
+  bool wait_for_work();
+  void step();
+  std::span<const scheduler::Work> schedule();
+  tensor::Batch lay_out(std::span<const scheduler::Work> work);
+  std::span<const float> run(const tensor::Batch& batch);
+  void sample(std::span<const float> logits);
+  void sample_row(Draw& draw, std::span<const float> logits, sampler::Scratch& scratch) const;
+  void settle(std::span<const scheduler::Work> work);
+  void publish();
+
+  Status check(const Request& request) const;
+  FinishReason finish_reason(const Active& request) const;
+  void post(Active& request, TokenEvent event);
+  void end(Active& request, std::int64_t& counter);
+  void end_all();
+
+  const std::shared_ptr<runtime::Executable> executable_;
+  const Options options_;
+  const HugeBuffer kv_;
+  const Clock clock_;
+  const SampleFunction sample_;
+  ThreadPool pool_;
+  batch::BatchBuilder builder_;
+
+  // Of the engine thread alone.
+  std::vector<Draw> draws_;
+  std::size_t draw_count_ = 0;               ///< draws_ keeps its strings' and vectors' capacity
+  std::vector<sampler::Scratch> scratches_;  ///< one a thread
+  std::vector<Message> messages_;
+  std::vector<TokenEvent> events_;
+  std::vector<std::unique_ptr<Active>> ended_;  ///< until their last events are published
+
+  mutable std::mutex mutex_;
+  std::condition_variable wake_;
+  kvcache::PagePool pages_;
+  scheduler::Scheduler scheduler_;
+  std::unordered_map<RequestId, std::unique_ptr<Active>> requests_;
+  std::vector<RequestId> cancelled_;
+  RequestId next_id_ = 1;
+  bool draining_ = false, stopping_ = false;
+  Stats counters_;
+
+  std::thread thread_;  ///< last: starts when all else is there
+};
+
+}  // namespace tenon::engine

@@ -1,0 +1,516 @@
+#include "engine/engine.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sys/resource.h>
+
+#include <condition_variable>
+#include <future>
+#include <limits>
+#include <map>
+#include <mutex>
+#include <random>
+#include <thread>
+
+#include "engine/engine_loop.h"
+#include "engine/fake_executable.h"
+
+namespace tenon::engine {
+namespace {
+
+using namespace std::chrono_literals;
+using tensor::kPageTokens;
+using testing::HasSubstr;
+
+// Collects events of any number of requests. Outlives the engine, so it is declared first.
+class Collector {
+ public:
+  struct Reply {
+    std::vector<std::int32_t> tokens;
+    FinishReason finish = FinishReason::kNone;
+    std::string error;
+    std::vector<sampler::TokenLogprobs> logprobs;
+    int events_after_end = 0;
+  };
+
+  Collector() : sink_(std::make_shared<Sink>([this](std::span<const TokenEvent> events) { take(events); })) {}
+
+  std::shared_ptr<Sink> sink() const { return sink_; }
+
+  Reply wait(RequestId id) {
+    std::unique_lock lock(mutex_);
+    const bool ended = changed_.wait_for(lock, 60s, [&] { return replies_[id].finish != FinishReason::kNone; });
+    EXPECT_TRUE(ended) << "request " << id << " does not end";
+    return replies_[id];
+  }
+  void wait_for_tokens(RequestId id, std::size_t count) {
+    std::unique_lock lock(mutex_);
+    EXPECT_TRUE(changed_.wait_for(lock, 60s, [&] { return replies_[id].tokens.size() >= count; }));
+  }
+  Reply get(RequestId id) {
+    const std::lock_guard lock(mutex_);
+    return replies_[id];
+  }
+  int calls() {
+    const std::lock_guard lock(mutex_);
+    return calls_;
+  }
+
+ private:
+  void take(std::span<const TokenEvent> events) {
+    const std::lock_guard lock(mutex_);
+    ++calls_;
+    for (const auto& event : events) {
+      Reply& reply = replies_[event.id];
+      if (reply.finish != FinishReason::kNone) ++reply.events_after_end;
+      if (event.token >= 0) reply.tokens.push_back(event.token);
+      if (event.logprobs) reply.logprobs.push_back(*event.logprobs);
+      reply.finish = event.finish;
+      reply.error = event.error;
+    }
+    changed_.notify_all();
+  }
+
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::map<RequestId, Reply> replies_;
+  int calls_ = 0;
+  std::shared_ptr<Sink> sink_;
+};
+
+// Holds the engine thread inside run() until it is let go, one run at a time.
+class Gate {
+ public:
+  void pass() {
+    std::unique_lock lock(mutex_);
+    ++arrived_;
+    changed_.notify_all();
+    changed_.wait(lock, [&] { return open_ || permits_ > 0; });
+    if (permits_ > 0) --permits_;
+  }
+  void wait_for_arrival(int count) {
+    std::unique_lock lock(mutex_);
+    EXPECT_TRUE(changed_.wait_for(lock, 60s, [&] { return arrived_ >= count; }));
+  }
+  void let(int count) {
+    const std::lock_guard lock(mutex_);
+    permits_ += count;
+    changed_.notify_all();
+  }
+  void open() {
+    const std::lock_guard lock(mutex_);
+    open_ = true;
+    changed_.notify_all();
+  }
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  int arrived_ = 0, permits_ = 0;
+  bool open_ = false;
+};
+
+std::vector<std::int32_t> random_prompt(std::mt19937& random, std::size_t length) {
+  std::vector<std::int32_t> prompt(length);
+  for (auto& token : prompt) token = static_cast<std::int32_t>(random() % 97);
+  return prompt;
+}
+
+std::vector<Request> random_requests(unsigned seed, int count, unsigned longest_prompt, unsigned longest_reply) {
+  std::mt19937 random(seed);
+  std::vector<Request> requests;
+  for (int i = 0; i < count; ++i) {
+    Request request{.prompt = random_prompt(random, 1 + random() % longest_prompt),
+                    .max_tokens = static_cast<std::int64_t>(1 + random() % longest_reply)};
+    if (i % 2) {
+      request.sampling = {.temperature = 1.5f, .top_p = 0.95f, .seed = random()};
+    } else {
+      request.sampling.temperature = 0;
+    }
+    requests.push_back(std::move(request));
+  }
+  return requests;
+}
+
+std::unique_ptr<Engine> make(std::shared_ptr<FakeExecutable> model, Options options, int threads = 2) {
+  auto engine = Engine::create(std::move(model), options, threads);
+  EXPECT_TRUE(engine) << engine.error().message;
+  return std::move(*engine);
+}
+
+void expect_all_pages_free(const Engine& engine) {
+  const auto stats = engine.stats();
+  EXPECT_EQ(stats.pages_used, 0);
+  EXPECT_EQ(stats.running, 0);
+  EXPECT_EQ(stats.waiting, 0);
+}
+
+// Submits all at once and compares each reply with the oracle's.
+Stats expect_right_replies(Engine& engine, const std::vector<Request>& requests) {
+  Collector collector;
+  std::vector<RequestId> ids;
+  for (const auto& request : requests) {
+    const auto id = engine.submit(request, collector.sink());
+    EXPECT_TRUE(id) << id.error().message;
+    ids.push_back(*id);
+  }
+  std::int64_t prompt_tokens = 0, reply_tokens = 0;
+  for (std::size_t i = 0; i < ids.size(); ++i) {
+    const auto reply = collector.wait(ids[i]);
+    EXPECT_EQ(reply.finish, FinishReason::kLength);
+    EXPECT_EQ(reply.tokens, fake_reply(requests[i].prompt, requests[i].sampling, requests[i].max_tokens)) << i;
+    prompt_tokens += static_cast<std::int64_t>(requests[i].prompt.size());
+    reply_tokens += requests[i].max_tokens;
+  }
+  expect_all_pages_free(engine);
+  const auto stats = engine.stats();
+  EXPECT_EQ(stats.prompt_tokens, prompt_tokens);
+  EXPECT_EQ(stats.generated_tokens, reply_tokens);
+  EXPECT_EQ(stats.requests_finished, static_cast<std::int64_t>(requests.size()));
+  return stats;
+}
+
+struct Shape {
+  int batch_size, batch_tokens, chunk;
+  std::int64_t pages;
+  int threads;
+};
+
+std::ostream& operator<<(std::ostream& out, const Shape& s) {
+  return out << s.batch_size << " rows, " << s.batch_tokens << " tokens, chunks of " << s.chunk << ", " << s.pages
+             << " pages, " << s.threads << " threads";
+}
+
+class SameAnswer : public testing::TestWithParam<Shape> {};
+
+TEST_P(SameAnswer, AloneBatchedOrChunked) {
+  const Shape s = GetParam();
+  auto model = std::make_shared<FakeExecutable>();
+  const auto engine = make(model,
+                           {.max_batch_size = s.batch_size,
+                            .max_batch_tokens = s.batch_tokens,
+                            .prefill_chunk = s.chunk,
+                            .num_pages = s.pages},
+                           s.threads);
+  const auto stats = expect_right_replies(*engine, random_requests(5, 64, 300, 60));
+  EXPECT_LE(model->most_tokens, s.batch_tokens);
+  EXPECT_LE(model->most_rows, s.batch_size);
+  EXPECT_EQ(stats.steps, model->runs);
+  if (s.batch_size == 64 && s.pages > 1000) {
+    EXPECT_GT(model->most_rows, 8);
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Shapes, SameAnswer,
+                         testing::Values(Shape{1, 512, 512, 2000, 1}, Shape{64, 512, 1, 2000, 1},
+                                         Shape{64, 512, 7, 2000, 2}, Shape{64, 512, 64, 2000, 4},
+                                         Shape{64, 512, 512, 2000, 2}, Shape{64, 64, 512, 2000, 2},
+                                         Shape{64, 512, 512, 7, 2}, Shape{16, 100, 50, 8, 1}));
+
+TEST(Engine, PreemptionChangesNoAnswer) {
+  std::int64_t preemptions = 0;
+  for (const std::int64_t pages : {6, 9, 16}) {
+    const auto engine = make(std::make_shared<FakeExecutable>(), {.prefill_chunk = 50, .num_pages = pages});
+    preemptions += expect_right_replies(*engine, random_requests(6, 40, 40, 340)).preemptions;
+  }
+  EXPECT_GT(preemptions, 30);
+}
+
+TEST(Engine, StopTokensEndAReplyAndAreReported) {
+  Collector collector;
+  const auto engine = make(std::make_shared<FakeExecutable>(), {.num_pages = 10});
+  const std::vector<std::int32_t> prompt{1, 2, 3};
+  const sampler::SamplingParams greedy{.temperature = 0};
+  const auto full = fake_reply(prompt, greedy, 20);
+  const auto id = *engine->submit({.prompt = prompt, .sampling = greedy, .max_tokens = 20, .stop_token_ids = {full[5]}},
+                                  collector.sink());
+  const auto reply = collector.wait(id);
+  EXPECT_EQ(reply.finish, FinishReason::kStop);
+  const auto first = std::ranges::find(full, full[5]) - full.begin();
+  EXPECT_EQ(reply.tokens, std::vector(full.begin(), full.begin() + first + 1));
+}
+
+TEST(Engine, TheContextLimitsPromptAndReply) {
+  Collector collector;
+  const auto engine = make(std::make_shared<FakeExecutable>(), {.max_length = 100, .num_pages = 10});
+  const auto submit = [&](std::size_t length) {
+    return engine->submit({.prompt = std::vector<std::int32_t>(length, 1), .max_tokens = 1000}, collector.sink());
+  };
+  const auto refused = submit(100);
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, ErrorCode::kInvalidArgument);
+  EXPECT_THAT(refused.error().message, HasSubstr("has 100 tokens, but the context holds 100"));
+  const auto reply = collector.wait(*submit(90));
+  EXPECT_EQ(reply.finish, FinishReason::kLength);
+  EXPECT_EQ(reply.tokens.size(), 10u);
+}
+
+TEST(Engine, BadRequestsAreRefused) {
+  Collector collector;
+  const auto engine = make(std::make_shared<FakeExecutable>(), {.num_pages = 1});
+  const auto error = [&](Request request) {
+    const auto id = engine->submit(std::move(request), collector.sink());
+    return id ? Error{ErrorCode::kInternal, "accepted"} : id.error();
+  };
+  EXPECT_EQ(error({.prompt = {}, .max_tokens = 1}).code, ErrorCode::kInvalidArgument);
+  EXPECT_THAT(error({.prompt = {97}, .max_tokens = 1}).message, HasSubstr("token id 97 is outside"));
+  EXPECT_THAT(error({.prompt = {-1}, .max_tokens = 1}).message, HasSubstr("token id -1 is outside"));
+  EXPECT_EQ(error({.prompt = {1}, .max_tokens = 0}).param, "max_tokens");
+  EXPECT_EQ(error({.prompt = {1}, .sampling = {.top_p = 2}, .max_tokens = 1}).param, "top_p");
+  EXPECT_THAT(error({.prompt = std::vector<std::int32_t>(64, 1), .max_tokens = 1}).message, HasSubstr("KV cache"));
+}
+
+TEST(Engine, OptionsBeyondTheExecutableAreRefused) {
+  auto model = std::make_shared<FakeExecutable>(
+      runtime::Limits{.max_total_tokens = 32, .max_rows = 4, .max_sampled_rows = 4, .max_pages_per_row = 2});
+  const Options good{.max_batch_size = 4, .max_batch_tokens = 32, .num_pages = 4};
+  const auto param = [&](auto change) {
+    Options options = good;
+    change(options);
+    const auto engine = Engine::create(model, options, 1);
+    return engine ? std::string() : engine.error().param;
+  };
+  EXPECT_EQ(param([](Options&) {}), "");
+  EXPECT_EQ(param([](Options& o) { o.max_batch_size = 5; }), "max_batch_size");
+  EXPECT_EQ(param([](Options& o) { o.max_batch_tokens = 33; }), "max_batch_tokens");
+  EXPECT_EQ(param([](Options& o) { o.max_batch_tokens = 3; }), "max_batch_size");
+  EXPECT_EQ(param([](Options& o) { o.max_length = 129; }), "max_length");
+  EXPECT_EQ(param([](Options& o) { o.num_pages = 0; }), "num_pages");
+  EXPECT_EQ((*Engine::create(model, good, 1))->options().max_length, 128);
+}
+
+TEST(Engine, SaysHowMuchMemoryItsCacheNeeds) {
+  const auto engine =
+      Engine::create(std::make_shared<FakeExecutable>(), {.num_pages = std::numeric_limits<std::int32_t>::max()}, 1);
+  ASSERT_FALSE(engine);
+  EXPECT_EQ(engine.error().code, ErrorCode::kResourceExhausted);
+  EXPECT_THAT(engine.error().message, HasSubstr("needs 2097152 MiB"));
+}
+
+TEST(Engine, CancelEndsWithinOneStepAndReturnsPages) {
+  Collector collector;
+  auto model = std::make_shared<FakeExecutable>();
+  Gate gate;
+  model->before_run = [&] { gate.pass(); };
+  const auto engine = make(model, {.max_batch_size = 1, .num_pages = 10});
+  const auto running = *engine->submit({.prompt = {1, 2}, .max_tokens = 500}, collector.sink());
+  const auto waiting = *engine->submit({.prompt = {3}, .max_tokens = 500}, collector.sink());
+  gate.let(3);
+  gate.wait_for_arrival(4);  // the fourth step is on its way
+  EXPECT_EQ(engine->stats().running, 1);
+  EXPECT_EQ(engine->stats().waiting, 1);
+  EXPECT_EQ(engine->stats().pages_used, 1);
+  engine->cancel(waiting);
+  engine->cancel(running);
+  engine->cancel(running);
+  engine->cancel(12345);
+  gate.let(1);
+  EXPECT_EQ(collector.wait(running).finish, FinishReason::kCancelled);
+  EXPECT_EQ(collector.wait(waiting).finish, FinishReason::kCancelled);
+  EXPECT_EQ(collector.get(running).tokens.size(), 4u);
+  EXPECT_EQ(collector.get(waiting).tokens.size(), 0u);
+  engine->cancel(running);  // long gone
+  gate.open();
+  const auto next = *engine->submit({.prompt = {4}, .max_tokens = 2}, collector.sink());
+  EXPECT_EQ(collector.wait(next).finish, FinishReason::kLength);
+  expect_all_pages_free(*engine);
+  EXPECT_EQ(collector.get(running).events_after_end, 0);
+  EXPECT_EQ(engine->stats().requests_cancelled, 2);
+}
+
+TEST(Engine, AFullQueueRefuses) {
+  Collector collector;
+  auto model = std::make_shared<FakeExecutable>();
+  Gate gate;
+  model->before_run = [&] { gate.pass(); };
+  const auto engine = make(model, {.max_batch_size = 1, .num_pages = 10, .max_queue_size = 2});
+  const auto submit = [&] { return engine->submit({.prompt = {1}, .max_tokens = 2}, collector.sink()); };
+  std::vector ids{*submit()};
+  gate.wait_for_arrival(1);
+  ids.push_back(*submit());
+  ids.push_back(*submit());
+  const auto refused = submit();
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, ErrorCode::kResourceExhausted);
+  gate.open();
+  for (const auto id : ids) EXPECT_EQ(collector.wait(id).finish, FinishReason::kLength);
+  EXPECT_TRUE(submit());
+}
+
+TEST(Engine, DrainFinishesWhatWasTaken) {
+  Collector collector;
+  auto model = std::make_shared<FakeExecutable>();
+  Gate gate;
+  model->before_run = [&] { gate.pass(); };
+  const auto engine = make(model, {.max_batch_size = 1, .num_pages = 10});
+  const auto a = *engine->submit({.prompt = {1}, .max_tokens = 5}, collector.sink());
+  const auto b = *engine->submit({.prompt = {2}, .max_tokens = 5}, collector.sink());
+  engine->drain();
+  const auto refused = engine->submit({.prompt = {1}, .max_tokens = 5}, collector.sink());
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, ErrorCode::kUnavailable);
+  gate.open();
+  EXPECT_EQ(collector.wait(a).finish, FinishReason::kLength);
+  EXPECT_EQ(collector.wait(b).finish, FinishReason::kLength);
+}
+
+TEST(Engine, DestructionEndsEverything) {
+  Collector collector;
+  auto model = std::make_shared<FakeExecutable>();
+  model->before_run = [] { std::this_thread::sleep_for(2ms); };
+  auto engine = make(model, {.max_batch_size = 1, .num_pages = 100});
+  const auto running = *engine->submit({.prompt = {1}, .max_tokens = 1000000}, collector.sink());
+  const auto waiting = *engine->submit({.prompt = {2}, .max_tokens = 5}, collector.sink());
+  collector.wait_for_tokens(running, 2);
+  engine.reset();
+  EXPECT_EQ(collector.get(running).finish, FinishReason::kCancelled);
+  EXPECT_EQ(collector.get(waiting).finish, FinishReason::kCancelled);
+}
+
+TEST(Engine, UnusableLogitsEndOneRequestOnly) {
+  Collector collector;
+  auto model = std::make_shared<FakeExecutable>();
+  const std::vector<std::int32_t> bad{7, 7}, good{8, 8};
+  const sampler::SamplingParams greedy{.temperature = 0};
+  std::vector<float> poisoned(97);
+  fake_logits(bad, poisoned);
+  model->after_run = [&](std::span<float> row) {
+    if (std::ranges::equal(row, poisoned)) std::ranges::fill(row, std::numeric_limits<float>::quiet_NaN());
+  };
+  const auto engine = make(model, {.num_pages = 10});
+  const auto a = *engine->submit({.prompt = bad, .sampling = greedy, .max_tokens = 9}, collector.sink());
+  const auto b = *engine->submit({.prompt = good, .sampling = greedy, .max_tokens = 9}, collector.sink());
+  EXPECT_EQ(collector.wait(a).finish, FinishReason::kError);
+  EXPECT_THAT(collector.wait(a).error, HasSubstr("NaN"));
+  EXPECT_EQ(collector.wait(b).tokens, fake_reply(good, greedy, 9));
+  EXPECT_EQ(engine->stats().requests_failed, 1);
+  expect_all_pages_free(*engine);
+}
+
+TEST(Engine, AnExceptionInSamplingEndsOneRequestOnly) {
+  Collector collector;
+  auto model = std::make_shared<FakeExecutable>();
+  const Options options{
+      .max_batch_size = 8, .max_batch_tokens = 64, .prefill_chunk = 64, .max_length = 128, .num_pages = 10};
+  auto kv = *HugeBuffer::allocate(static_cast<std::size_t>(10 * model->kv_layout().page_bytes()), "a test");
+  EngineLoop engine(
+      model, options, std::move(kv), 2, steady_clock(),
+      +[](std::span<const float> logits, const sampler::SamplingParams& params, std::int64_t position,
+          sampler::Scratch& scratch) {
+        if (params.seed == 13 && position == 4) throw std::runtime_error("unlucky");
+        return sampler::sample(logits, params, position, scratch);
+      });
+  const auto a = *engine.submit({.prompt = {1, 2}, .sampling = {.seed = 13}, .max_tokens = 9}, collector.sink());
+  const auto b = *engine.submit({.prompt = {1, 2}, .sampling = {.seed = 14}, .max_tokens = 9}, collector.sink());
+  EXPECT_EQ(collector.wait(a).finish, FinishReason::kError);
+  EXPECT_EQ(collector.wait(a).tokens.size(), 2u);
+  EXPECT_EQ(collector.wait(a).error, "sampling failed: unlucky");
+  EXPECT_EQ(collector.wait(b).tokens, fake_reply({1, 2}, {.seed = 14}, 9));
+}
+
+TEST(Engine, AFailingSubscriberHarmsNoOneElse) {
+  std::promise<void> cancelled;
+  Collector collector;
+  const auto engine = make(std::make_shared<FakeExecutable>(), {.num_pages = 10});
+  auto failing = std::make_shared<Sink>([&](std::span<const TokenEvent> events) {
+    if (events.back().finish == FinishReason::kCancelled) return cancelled.set_value();
+    throw std::runtime_error("no");
+  });
+  ASSERT_TRUE(engine->submit({.prompt = {1}, .max_tokens = 5000}, failing));
+  const auto b = *engine->submit({.prompt = {2}, .sampling = {.seed = 3}, .max_tokens = 20}, collector.sink());
+  EXPECT_EQ(collector.wait(b).tokens, fake_reply({2}, {.seed = 3}, 20));
+  EXPECT_EQ(cancelled.get_future().wait_for(60s), std::future_status::ready);
+}
+
+TEST(Engine, OneCallAStepForEachSubscriber) {
+  Collector one, other;
+  auto model = std::make_shared<FakeExecutable>();
+  Gate gate;
+  model->before_run = [&] { gate.pass(); };
+  const auto engine = make(model, {.num_pages = 100});
+  std::vector<RequestId> ids;
+  for (int i = 0; i < 8; ++i) ids.push_back(*engine->submit({.prompt = {i}, .max_tokens = 5}, one.sink()));
+  const auto id = *engine->submit({.prompt = {50}, .max_tokens = 5}, other.sink());
+  gate.open();
+  for (const auto i : ids) one.wait(i);
+  other.wait(id);
+  EXPECT_LE(one.calls(), 6);  // the first step may have started with some of them only
+  EXPECT_EQ(other.calls(), 5);
+}
+
+TEST(Engine, LogprobsComeWhereAskedFor) {
+  Collector collector;
+  const auto engine = make(std::make_shared<FakeExecutable>(), {.num_pages = 10});
+  const auto a = *engine->submit({.prompt = {1}, .sampling = {.top_logprobs = 3}, .max_tokens = 4}, collector.sink());
+  const auto b = *engine->submit({.prompt = {1}, .max_tokens = 4}, collector.sink());
+  const auto reply = collector.wait(a);
+  ASSERT_EQ(reply.logprobs.size(), 4u);
+  EXPECT_LT(reply.logprobs[0].logprob, 0);
+  EXPECT_EQ(reply.logprobs[0].top.size(), 3u);
+  EXPECT_TRUE(collector.wait(b).logprobs.empty());
+}
+
+TEST(Engine, SinksMaySubmitAndCancel) {
+  Collector collector;
+  std::promise<RequestId> second;
+  const auto engine = make(std::make_shared<FakeExecutable>(), {.num_pages = 10});
+  auto chain = std::make_shared<Sink>([&](std::span<const TokenEvent> events) {
+    if (events.back().finish == FinishReason::kCancelled) {
+      second.set_value(*engine->submit({.prompt = {2}, .max_tokens = 3}, collector.sink()));
+    } else {
+      engine->cancel(events.back().id);
+    }
+  });
+  ASSERT_TRUE(engine->submit({.prompt = {1}, .max_tokens = 5000}, chain));
+  auto id = second.get_future();
+  ASSERT_EQ(id.wait_for(60s), std::future_status::ready);
+  EXPECT_EQ(collector.wait(id.get()).tokens.size(), 3u);
+}
+
+TEST(Engine, AnIdleEngineUsesNoCpu) {
+  Collector collector;
+  const auto engine = make(std::make_shared<FakeExecutable>(), {.num_pages = 10});
+  collector.wait(*engine->submit({.prompt = {1}, .max_tokens = 5}, collector.sink()));
+  std::this_thread::sleep_for(20ms);  // the pool's spin ends
+  const auto cpu = [] {
+    rusage usage{};
+    getrusage(RUSAGE_SELF, &usage);
+    return static_cast<double>(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) +
+           1e-6 * static_cast<double>(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec);
+  };
+  const double before = cpu();
+  std::this_thread::sleep_for(300ms);
+  EXPECT_LT(cpu() - before, 0.02);
+}
+
+// Many clients at once, some of which hang up: the data races are for the thread sanitizer to find.
+TEST(Engine, ManyThreadsSubmitAndCancel) {
+  const auto engine = make(std::make_shared<FakeExecutable>(), {.max_batch_size = 8, .num_pages = 30});
+  std::vector<std::thread> clients;
+  for (unsigned c = 0; c < 4; ++c) {
+    clients.emplace_back([&, c] {
+      std::mt19937 random(c);
+      Collector collector;
+      for (int i = 0; i < 25; ++i) {
+        Request request{.prompt = random_prompt(random, 1 + random() % 200),
+                        .sampling = {.seed = random()},
+                        .max_tokens = static_cast<std::int64_t>(1 + random() % 30)};
+        const auto expected = fake_reply(request.prompt, request.sampling, request.max_tokens);
+        const auto id = *engine->submit(request, collector.sink());
+        if (random() % 3 == 0) engine->cancel(id);
+        engine->stats();
+        const auto reply = collector.wait(id);
+        if (reply.finish == FinishReason::kLength) {
+          EXPECT_EQ(reply.tokens, expected);
+        } else {
+          EXPECT_EQ(reply.finish, FinishReason::kCancelled);
+        }
+      }
+    });
+  }
+  for (auto& client : clients) client.join();
+  expect_all_pages_free(*engine);
+}
+
+}  // namespace
+}  // namespace tenon::engine
