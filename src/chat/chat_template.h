@@ -1,6 +1,7 @@
 // Messages -> prompt, by the model's own Jinja chat template (minijinja, in the environment of transformers).
 #pragma once
 
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -11,10 +12,10 @@
 namespace tenon::chat {
 
 struct RenderInput {
-  Json messages = Json::array();        ///< OpenAI messages
-  Json tools = nullptr;                 ///< array, or null for none
+  Json messages = Json::array();  ///< OpenAI messages
+  Json tools = nullptr;           ///< array, or null for none
   bool add_generation_prompt = true;
-  Json kwargs = Json::object();         ///< chat_template_kwargs: further variables of the template
+  Json kwargs = Json::object();  ///< chat_template_kwargs: further variables of the template
 };
 
 class ChatTemplate {

@@ -28,22 +28,27 @@ class Tokenizer {
   virtual std::optional<std::int32_t> token_to_id(std::string_view token) const = 0;
   virtual std::optional<std::string> id_to_token(std::int32_t id) const = 0;
   virtual bool is_special(std::int32_t id) const = 0;
+  /// Whether it is a byte-fallback token (<0x0A>) of a decoder that joins runs of them into characters.
+  virtual bool is_byte(std::int32_t) const { return false; }
   virtual std::int32_t vocab_size() const = 0;  ///< added tokens included
 };
 
-/// Ids in, text out, never half a character: what push() returned so far, concatenated, plus flush(), is decode() of all
-/// ids pushed. (Where a decoder strips a leading space it strips the stream's first one only.)
+/// Ids in, text out, never half a character: what push() returned so far, concatenated, plus flush(), is decode() of
+/// all ids pushed. (Where a decoder strips a leading space it strips the stream's first one only.)
 class IncrementalDetokenizer {
  public:
   IncrementalDetokenizer(std::shared_ptr<const Tokenizer> tokenizer, bool skip_special_tokens);
   std::string push(std::int32_t id);
-  std::string flush();  ///< what is left at the end of a stream, U+FFFD for half a character
+  std::string flush();  ///< what is left at the end of a stream, U+FFFD for half a character; then a new stream begins
 
  private:
+  std::string decode_window() const;
+  void shrink(std::size_t pending);
+
   std::shared_ptr<const Tokenizer> tokenizer_;
   bool skip_special_tokens_;
-  std::vector<std::int32_t> ids_;  ///< a window: those whose text is not yet settled, and their context
-  std::size_t prefix_ = 0;         ///< ids of the window whose text was already returned
+  std::vector<std::int32_t> window_;  ///< the ids whose text is not yet settled, and some before them as context
+  std::size_t returned_ = 0;          ///< bytes of the window's text that were already returned
 };
 
 }  // namespace tenon::tokenizer

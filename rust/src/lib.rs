@@ -1,0 +1,8 @@
+//! Hugging Face tokenizers and minijinja behind the C ABI of `include/tenon_rust.h`, which states who owns what.
+
+mod abi;
+mod chat;
+mod python;
+mod strftime;
+mod tags;
+mod tokenizer;
