@@ -1,0 +1,127 @@
+#include "server/api.h"
+
+#include <openssl/crypto.h>
+
+#include <chrono>
+#include <random>
+
+#include "server/completion.h"
+#include "server/openai.h"
+
+namespace tenon::server {
+namespace {
+
+std::int64_t unix_time() {
+  return std::chrono::duration_cast<std::chrono::seconds>(std::chrono::system_clock::now().time_since_epoch()).count();
+}
+
+void refuse(Exchange& exchange, int status, const Error& error, Exchange::Headers headers = {}) {
+  exchange.respond(status, dump(error_object(status, error)), "application/json", std::move(headers));
+}
+
+void refuse(Exchange& exchange, const Error& error) {
+  const int status = http_status(error);
+  refuse(exchange, status, error, status == 429 ? Exchange::Headers{{"Retry-After", "1"}} : Exchange::Headers{});
+}
+
+bool key_matches(const std::string& authorization, const std::string& key) {
+  const std::string expected = "Bearer " + key;
+  return authorization.size() == expected.size() &&
+         CRYPTO_memcmp(authorization.data(), expected.data(), expected.size()) == 0;
+}
+
+}  // namespace
+
+Api::Api(std::shared_ptr<const generate::Generator> generator, ApiOptions options)
+    : generator_(std::move(generator)), options_(std::move(options)), started_(unix_time()) {
+  std::random_device device;
+  next_id_ = (std::uint64_t{device()} << 32) | device();
+}
+
+Json Api::model_object() const {
+  return {{"id", options_.model_name},
+          {"object", "model"},
+          {"created", started_},
+          {"owned_by", "tenon"},
+          {"max_model_len", options_.max_length}};
+}
+
+void Api::handle(const HttpRequest& request, const std::shared_ptr<Exchange>& exchange) {
+  struct Route {
+    const char* method;
+    const char* path;
+    void (*run)(Api&, const HttpRequest&, const std::shared_ptr<Exchange>&);
+  };
+  static constexpr Route kRoutes[] = {
+      {"GET", "/health",
+       [](Api& api, const HttpRequest&, const auto& e) {
+         if (api.draining_) {
+           refuse(*e, {ErrorCode::kUnavailable, "the server is shutting down"});
+         } else {
+           e->respond(200, R"({"status":"ok"})");
+         }
+       }},
+      {"GET", "/metrics",
+       [](Api& api, const HttpRequest&, const auto& e) {
+         e->respond(200, api.metrics_.text(api.generator_->engine().stats(), api.options_.model_name),
+                    "text/plain; version=0.0.4; charset=utf-8");
+       }},
+      {"GET", "/v1/models",
+       [](Api& api, const HttpRequest&, const auto& e) {
+         e->respond(200, dump({{"object", "list"}, {"data", Json::array({api.model_object()})}}));
+       }},
+      {"POST", "/v1/chat/completions", [](Api& api, const HttpRequest& r, const auto& e) { api.complete(r, e, true); }},
+      {"POST", "/v1/completions", [](Api& api, const HttpRequest& r, const auto& e) { api.complete(r, e, false); }},
+  };
+
+  const bool guarded = request.path.starts_with("/v1/");
+  if (guarded && !options_.api_key.empty() && !key_matches(request.authorization, options_.api_key)) {
+    return refuse(*exchange, 401,
+                  {ErrorCode::kPermissionDenied, "missing or wrong API key; send 'Authorization: Bearer KEY'"},
+                  {{"WWW-Authenticate", "Bearer"}});
+  }
+  const Route* other_method = nullptr;
+  for (const Route& route : kRoutes) {
+    if (request.path != route.path) continue;
+    if (request.method == route.method) return route.run(*this, request, exchange);
+    other_method = &route;
+  }
+  constexpr std::string_view kModels = "/v1/models/";
+  if (request.path.starts_with(kModels) && request.method == "GET") {
+    const std::string name = request.path.substr(kModels.size());
+    if (name == options_.model_name) return exchange->respond(200, dump(model_object()));
+    return refuse(*exchange,
+                  {ErrorCode::kNotFound,
+                   "the model '" + name + "' does not exist; this server has '" + options_.model_name + "'", "model"});
+  }
+  if (other_method) {
+    return refuse(
+        *exchange, 405,
+        {ErrorCode::kInvalidArgument, request.path + " takes " + other_method->method + ", not " + request.method},
+        {{"Allow", other_method->method}});
+  }
+  refuse(*exchange, {ErrorCode::kNotFound, "there is no " + request.method + " " + request.path + " here"});
+}
+
+void Api::complete(const HttpRequest& request, const std::shared_ptr<Exchange>& exchange, bool chat) {
+  if (draining_) return refuse(*exchange, {ErrorCode::kUnavailable, "the server is shutting down"});
+  const auto body = parse_json(request.body, "request body", {.max_bytes = request.body.size(), .max_depth = 64});
+  if (!body) return refuse(*exchange, body.error());
+  auto parsed = chat ? parse_chat_request(*body) : parse_completion_request(*body);
+  if (!parsed) return refuse(*exchange, parsed.error());
+  if (parsed->model != options_.model_name) {
+    return refuse(
+        *exchange,
+        {ErrorCode::kNotFound,
+         "the model '" + parsed->model + "' does not exist; this server has '" + options_.model_name + "'", "model"});
+  }
+  const ReplyIdentity identity{.chat = chat,
+                               .id = (chat ? "chatcmpl-" : "cmpl-") + std::to_string(++next_id_),
+                               .model = options_.model_name,
+                               .created = unix_time()};
+  if (auto started = Completion::start(*generator_, std::move(*parsed), identity, exchange, metrics_); !started) {
+    refuse(*exchange, started.error());
+  }
+}
+
+}  // namespace tenon::server

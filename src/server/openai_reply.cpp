@@ -1,0 +1,119 @@
+#include "server/openai.h"
+
+namespace tenon::server {
+namespace {
+
+Json envelope(const ReplyIdentity& identity, const char* object) {
+  return {{"id", identity.id}, {"object", object}, {"created", identity.created}, {"model", identity.model}};
+}
+
+Json usage_object(Usage usage) {
+  return {{"prompt_tokens", usage.prompt_tokens},
+          {"completion_tokens", usage.completion_tokens},
+          {"total_tokens", usage.prompt_tokens + usage.completion_tokens}};
+}
+
+Json reason(const char* finish_reason) { return finish_reason ? Json(finish_reason) : Json(nullptr); }
+
+const char* chunk_object(const ReplyIdentity& identity) {
+  return identity.chat ? "chat.completion.chunk" : "text_completion";
+}
+
+Json chunk(const ReplyIdentity& identity, Json delta_or_text, const char* finish_reason) {
+  Json out = envelope(identity, chunk_object(identity));
+  Json choice = {{"index", 0}};
+  choice[identity.chat ? "delta" : "text"] = std::move(delta_or_text);
+  choice["logprobs"] = nullptr;
+  choice["finish_reason"] = reason(finish_reason);
+  out["choices"] = Json::array({std::move(choice)});
+  return out;
+}
+
+}  // namespace
+
+Json reply_object(const ReplyIdentity& identity, const std::string& text, const char* finish_reason, Usage usage) {
+  Json out = envelope(identity, identity.chat ? "chat.completion" : "text_completion");
+  Json choice = {{"index", 0}};
+  if (identity.chat) {
+    choice["message"] = {{"role", "assistant"}, {"content", text}, {"refusal", nullptr}};
+  } else {
+    choice["text"] = text;
+  }
+  choice["logprobs"] = nullptr;
+  choice["finish_reason"] = reason(finish_reason);
+  out["choices"] = Json::array({std::move(choice)});
+  out["usage"] = usage_object(usage);
+  return out;
+}
+
+Json first_chunk(const ReplyIdentity& identity) {
+  return chunk(identity, {{"role", "assistant"}, {"content", ""}}, nullptr);
+}
+
+Json text_chunk(const ReplyIdentity& identity, const std::string& text, const char* finish_reason) {
+  if (!identity.chat) return chunk(identity, text, finish_reason);
+  return chunk(identity, text.empty() ? Json::object() : Json{{"content", text}}, finish_reason);
+}
+
+Json usage_chunk(const ReplyIdentity& identity, Usage usage) {
+  Json out = envelope(identity, chunk_object(identity));
+  out["choices"] = Json::array();
+  out["usage"] = usage_object(usage);
+  return out;
+}
+
+int http_status(const Error& error) {
+  switch (error.code) {
+    case ErrorCode::kInvalidArgument:
+    case ErrorCode::kUnsupported:
+      return 400;
+    case ErrorCode::kPermissionDenied:
+      return 401;
+    case ErrorCode::kNotFound:
+      return 404;
+    case ErrorCode::kResourceExhausted:
+      return 429;
+    case ErrorCode::kUnavailable:
+      return 503;
+    case ErrorCode::kDataLoss:
+    case ErrorCode::kCancelled:
+    case ErrorCode::kInternal:
+      break;
+  }
+  return 500;
+}
+
+Json error_object(int status, const Error& error) {
+  const char* type = status == 401   ? "authentication_error"
+                     : status == 429 ? "rate_limit_error"
+                     : status >= 500 ? "server_error"
+                                     : "invalid_request_error";
+  const char* code = status == 401 ? "invalid_api_key" : status == 429 ? "queue_full" : nullptr;
+  if (status == 404 && error.param == "model") code = "model_not_found";
+  if (error.code == ErrorCode::kUnsupported) code = "unsupported_parameter";
+  return {{"error",
+           {{"message", error.message},
+            {"type", type},
+            {"param", error.param.empty() ? Json(nullptr) : Json(error.param)},
+            {"code", code ? Json(code) : Json(nullptr)}}}};
+}
+
+const char* finish_reason_name(engine::FinishReason finish) {
+  switch (finish) {
+    case engine::FinishReason::kNone:
+      return nullptr;
+    case engine::FinishReason::kLength:
+      return "length";
+    case engine::FinishReason::kStop:
+      return "stop";
+    case engine::FinishReason::kCancelled:
+      return "cancelled";
+    case engine::FinishReason::kError:
+      return "error";
+  }
+  return nullptr;
+}
+
+std::string dump(const Json& json) { return json.dump(-1, ' ', false, Json::error_handler_t::replace); }
+
+}  // namespace tenon::server

@@ -1,0 +1,121 @@
+#include "server/session.h"
+
+#include <boost/asio/ip/address.hpp>
+#include <boost/asio/post.hpp>
+#include <boost/asio/signal_set.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <optional>
+
+#include "base/log.h"
+
+namespace tenon::server {
+namespace {
+
+namespace asio = boost::asio;
+using asio::ip::tcp;
+using boost::system::error_code;
+
+class HttpServer final : public Server {
+ public:
+  HttpServer(ServerOptions options, std::shared_ptr<const generate::Generator> generator, ApiOptions api)
+      : options_(std::move(options)),
+        api_(std::move(generator), std::move(api)),
+        context_(std::make_shared<SessionContext>()) {
+    context_->api = &api_;
+    context_->options = &options_;
+    context_->io = io_;
+  }
+
+  Status listen() {
+    error_code ec;
+    const std::string where = options_.host + ":" + std::to_string(options_.port);
+    const auto found = tcp::resolver(*io_).resolve(options_.host, std::to_string(options_.port), ec);
+    if (ec || found.empty()) return invalid("cannot resolve the host '" + options_.host + "': " + ec.message());
+    const tcp::endpoint endpoint = found.begin()->endpoint();
+    acceptor_.open(endpoint.protocol(), ec);
+    if (!ec) acceptor_.set_option(tcp::acceptor::reuse_address(true), ec);
+    if (!ec) acceptor_.bind(endpoint, ec);
+    if (!ec) acceptor_.listen(asio::socket_base::max_listen_connections, ec);
+    if (ec == asio::error::address_in_use) {
+      return fail(ErrorCode::kUnavailable, where + " is in use by another program; choose another port with --port");
+    }
+    if (ec) return fail(ErrorCode::kUnavailable, "cannot listen on " + where + ": " + ec.message());
+    return {};
+  }
+
+  std::uint16_t port() const override { return acceptor_.local_endpoint().port(); }
+
+  void run(bool signals) override {
+    accept();
+    if (signals) {
+      signals_.emplace(*io_, SIGINT, SIGTERM);
+      wait_for_signal();
+    }
+    io_->run();
+  }
+
+  void stop() override {
+    asio::post(*io_, [this] { io_->stop(); });
+  }
+
+ private:
+  void accept() {
+    acceptor_.async_accept([this](error_code ec, tcp::socket socket) {
+      if (ec == asio::error::operation_aborted) return;
+      if (!ec) {
+        error_code ignored;
+        socket.set_option(tcp::no_delay(true), ignored);
+        start_session(std::move(socket), context_);
+        return accept();
+      }
+      // Out of file descriptors: wait until some connections are closed.
+      TENON_LOG_WARN("cannot accept a connection: {}", ec.message());
+      retry_.expires_after(std::chrono::milliseconds(100));
+      retry_.async_wait([this](error_code) { accept(); });
+    });
+  }
+
+  void wait_for_signal() {
+    signals_->async_wait([this](error_code ec, int) {
+      if (ec) return;
+      if (context_->draining) return io_->stop();
+      drain();
+      wait_for_signal();
+    });
+  }
+
+  void drain() {
+    TENON_LOG_INFO("shutting down: {} running requests may finish; press Ctrl-C again to end at once", context_->busy);
+    api_.drain();
+    context_->draining = true;
+    context_->became_idle = [this] {
+      // A little later, so that the last answer is written.
+      retry_.expires_after(std::chrono::milliseconds(200));
+      retry_.async_wait([this](error_code) { io_->stop(); });
+    };
+    if (context_->busy == 0) return io_->stop();
+    deadline_.expires_after(std::chrono::seconds(options_.drain_seconds));
+    deadline_.async_wait([this](error_code timer_ec) {
+      if (!timer_ec) io_->stop();
+    });
+  }
+
+  const ServerOptions options_;
+  const std::shared_ptr<asio::io_context> io_ = std::make_shared<asio::io_context>(1);
+  Api api_;
+  std::shared_ptr<SessionContext> context_;
+  tcp::acceptor acceptor_{*io_};
+  asio::steady_timer retry_{*io_}, deadline_{*io_};
+  std::optional<asio::signal_set> signals_;
+};
+
+}  // namespace
+
+Result<std::unique_ptr<Server>> Server::create(ServerOptions options,
+                                               std::shared_ptr<const generate::Generator> generator, ApiOptions api) {
+  auto server = std::make_unique<HttpServer>(std::move(options), std::move(generator), std::move(api));
+  TENON_TRY(server->listen());
+  return server;
+}
+
+}  // namespace tenon::server

@@ -1,0 +1,34 @@
+// The HTTP server: one I/O thread, any number of connections.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "base/result.h"
+#include "server/api.h"
+
+namespace tenon::server {
+
+struct ServerOptions {
+  std::string host = "127.0.0.1";
+  std::uint16_t port = 8000;  ///< 0: any free one; port() tells which
+  std::size_t max_body_bytes = std::size_t{16} << 20;
+  int idle_seconds = 75;   ///< a connection that sends nothing is closed
+  int drain_seconds = 30;  ///< how long running replies may take to finish after SIGTERM
+};
+
+class Server {
+ public:
+  /// Binds and listens; "port in use" and the like are errors that name the address.
+  static Result<std::unique_ptr<Server>> create(ServerOptions options,
+                                                std::shared_ptr<const generate::Generator> generator, ApiOptions api);
+  virtual ~Server() = default;
+  virtual std::uint16_t port() const = 0;
+  /// Serves until stop(), or, if `signals`, SIGINT or SIGTERM: running replies finish, a second signal ends at once.
+  virtual void run(bool signals) = 0;
+  /// From any thread.
+  virtual void stop() = 0;
+};
+
+}  // namespace tenon::server

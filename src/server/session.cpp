@@ -1,0 +1,272 @@
+#include "server/session.h"
+
+#include <boost/asio/post.hpp>
+#include <boost/asio/write.hpp>
+#include <boost/beast/core.hpp>
+#include <boost/beast/http.hpp>
+#include <deque>
+#include <optional>
+#include <sstream>
+
+#include "server/openai.h"
+
+namespace tenon::server {
+namespace {
+
+namespace asio = boost::asio;
+namespace beast = boost::beast;
+namespace http = beast::http;
+using boost::system::error_code;
+
+// A reader that lets this much pile up has stopped reading.
+constexpr std::size_t kMaxUnsent = std::size_t{4} << 20;
+
+class Session;
+
+// The answer to one request; the session it belongs to may be gone.
+class SessionExchange final : public Exchange {
+ public:
+  SessionExchange(std::weak_ptr<Session> session, std::weak_ptr<asio::io_context> io)
+      : session_(std::move(session)), io_(std::move(io)) {}
+  void respond(int status, std::string body, std::string content_type, Headers headers) override;
+  void begin_events() override;
+  void send_event(const std::string& data) override;
+  void end_events() override;
+  void on_hang_up(std::function<void()> f) override { hang_up_ = std::move(f); }
+  void post(std::function<void()> f) override {
+    if (auto io = io_.lock()) asio::post(*io, std::move(f));
+  }
+  void hang_up() {
+    session_.reset();
+    if (auto f = std::exchange(hang_up_, nullptr)) f();
+  }
+  void answered() { hang_up_ = nullptr, session_.reset(); }
+
+ private:
+  std::weak_ptr<Session> session_;
+  std::weak_ptr<asio::io_context> io_;  ///< the engine may outlive the server
+  std::function<void()> hang_up_;
+};
+
+class Session : public std::enable_shared_from_this<Session> {
+ public:
+  Session(asio::ip::tcp::socket socket, std::shared_ptr<SessionContext> context)
+      : stream_(std::move(socket)), context_(std::move(context)) {}
+
+  ~Session() { lose(); }
+
+  void read_request() {
+    parser_.emplace();
+    parser_->body_limit(context_->options->max_body_bytes);
+    stream_.expires_after(std::chrono::seconds(context_->options->idle_seconds));
+    http::async_read(stream_, buffer_, *parser_,
+                     [self = shared_from_this()](error_code ec, std::size_t) { self->on_request(ec); });
+  }
+
+  void respond(int status, const std::string& body, const std::string& content_type, const Exchange::Headers& headers) {
+    http::response<http::string_body> response{static_cast<http::status>(status), version_};
+    response.set(http::field::content_type, content_type);
+    for (const auto& [name, value] : headers) response.set(name, value);
+    response.keep_alive(keep_alive());
+    if (head_) {
+      response.content_length(body.size());
+    } else {
+      response.body() = body;
+      response.prepare_payload();
+    }
+    std::ostringstream text;
+    text << response;
+    send(text.str());
+    finish();
+  }
+
+  void begin_events() {
+    http::response<http::empty_body> response{http::status::ok, version_};
+    response.set(http::field::content_type, "text/event-stream; charset=utf-8");
+    response.set(http::field::cache_control, "no-cache");
+    response.keep_alive(keep_alive());
+    chunked_ = version_ >= 11;
+    if (chunked_) response.chunked(true);
+    std::ostringstream text;
+    text << response.base();
+    send(text.str());
+  }
+
+  void send_event(const std::string& data) { send_chunk("data: " + data + "\n\n"); }
+
+  void end_events() {
+    if (chunked_) send("0\r\n\r\n");
+    finish();
+  }
+
+ private:
+  bool keep_alive() const { return keep_alive_ && !context_->draining; }
+
+  void on_request(error_code ec) {
+    if (ec == http::error::body_limit || ec == http::error::buffer_overflow || ec == http::error::header_limit) {
+      return refuse(413, "the request is larger than the limit of " +
+                             std::to_string(context_->options->max_body_bytes) + " bytes");
+    }
+    if (ec.category() == http::make_error_code(http::error::bad_method).category() &&
+        ec != http::error::end_of_stream && ec != http::error::partial_message) {
+      return refuse(400, "not a valid HTTP request: " + ec.message());
+    }
+    if (ec) return close();
+    auto request = parser_->release();
+    version_ = request.version();
+    keep_alive_ = request.keep_alive();
+    head_ = request.method() == http::verb::head;
+    HttpRequest out;
+    out.method = head_ ? "GET" : std::string(request.method_string());
+    out.path = std::string(request.target().substr(0, request.target().find('?')));
+    out.authorization = std::string(request[http::field::authorization]);
+    out.body = std::move(request.body());
+    begin();
+    // While the reply runs, a read tells that the client went away.
+    stream_.expires_never();
+    watch();
+    context_->api->handle(out, exchange_);
+  }
+
+  // A request that could not be read: answered once, then the connection is closed.
+  void refuse(int status, const std::string& message) {
+    keep_alive_ = false;
+    begin();
+    respond(status, dump(error_object(status, {ErrorCode::kInvalidArgument, message})), "application/json", {});
+  }
+
+  void begin() {
+    ++context_->busy;
+    exchange_ = std::make_shared<SessionExchange>(weak_from_this(), context_->io);
+  }
+
+  void watch() {
+    if (watching_ || !exchange_) return;
+    watching_ = true;
+    // Bytes of a pipelined next request may arrive too: they stay in the buffer.
+    stream_.async_read_some(buffer_.prepare(4096), [self = shared_from_this()](error_code ec, std::size_t n) {
+      self->watching_ = false;
+      self->buffer_.commit(n);
+      if (self->closed_) return;
+      if (ec && ec != asio::error::operation_aborted) return self->hung_up();
+      if (self->exchange_ && self->buffer_.size() < 65536) return self->watch();
+      if (self->read_next_ && self->queue_.empty()) self->next();
+    });
+  }
+
+  void hung_up() {
+    close();
+    lose();
+  }
+
+  // The running request's answer is no longer wanted.
+  void lose() {
+    if (auto exchange = std::exchange(exchange_, nullptr)) {
+      exchange->hang_up();
+      done();
+    }
+  }
+
+  void done() {
+    if (--context_->busy == 0 && context_->draining && context_->became_idle) context_->became_idle();
+  }
+
+  // The answer is written (to the queue): the next request may follow.
+  void finish() {
+    if (auto exchange = std::exchange(exchange_, nullptr)) {
+      exchange->answered();
+      done();
+    }
+    read_next_ = true;
+    if (queue_.empty()) next();  // else write() goes on
+  }
+
+  void next() {
+    if (!read_next_ || closed_) return;
+    if (watching_) return stream_.socket().cancel();  // comes back here from watch()
+    read_next_ = false;
+    if (keep_alive()) return read_request();
+    error_code ignored;
+    stream_.socket().shutdown(asio::ip::tcp::socket::shutdown_send, ignored);
+    stream_.expires_after(std::chrono::seconds(2));
+    discard();
+  }
+
+  // Closing while the client still sends would reset the connection and lose the answer.
+  void discard() {
+    buffer_.clear();
+    stream_.async_read_some(buffer_.prepare(65536), [self = shared_from_this()](error_code ec, std::size_t n) {
+      self->discarded_ += n;
+      if (ec || self->discarded_ > 4 * self->context_->options->max_body_bytes) return self->close();
+      self->discard();
+    });
+  }
+
+  void send_chunk(const std::string& data) {
+    if (!chunked_) return send(data);
+    std::ostringstream size;
+    size << std::hex << data.size();
+    send(size.str() + "\r\n" + data + "\r\n");
+  }
+
+  void send(std::string data) {
+    if (closed_) return;
+    unsent_ += data.size();
+    if (unsent_ > kMaxUnsent && exchange_) return hung_up();
+    queue_.push_back(std::move(data));
+    if (queue_.size() == 1) write();
+  }
+
+  void write() {
+    if (!exchange_) stream_.expires_after(std::chrono::seconds(context_->options->idle_seconds));
+    asio::async_write(stream_, asio::buffer(queue_.front()), [self = shared_from_this()](error_code ec, std::size_t) {
+      if (ec) return self->hung_up();
+      self->unsent_ -= self->queue_.front().size();
+      self->queue_.pop_front();
+      if (!self->queue_.empty()) return self->write();
+      if (self->read_next_) self->next();
+    });
+  }
+
+  void close() {
+    if (std::exchange(closed_, true)) return;
+    error_code ignored;
+    stream_.socket().shutdown(asio::ip::tcp::socket::shutdown_both, ignored);
+    stream_.close();
+  }
+
+  beast::tcp_stream stream_;
+  std::shared_ptr<SessionContext> context_;
+  beast::flat_buffer buffer_{std::size_t{1} << 20};
+  std::optional<http::request_parser<http::string_body>> parser_;
+  std::shared_ptr<SessionExchange> exchange_;
+  std::deque<std::string> queue_;  ///< to be written; the front is being written
+  std::size_t unsent_ = 0;
+  unsigned version_ = 11;
+  bool keep_alive_ = true, head_ = false, chunked_ = true;
+  bool watching_ = false;   ///< a read is pending that only watches for a hang-up
+  bool read_next_ = false;  ///< the answer is complete; read the next request once it is written
+  bool closed_ = false;
+  std::size_t discarded_ = 0;
+};
+
+void SessionExchange::respond(int status, std::string body, std::string content_type, Headers headers) {
+  if (auto session = session_.lock()) session->respond(status, body, content_type, headers);
+}
+void SessionExchange::begin_events() {
+  if (auto session = session_.lock()) session->begin_events();
+}
+void SessionExchange::send_event(const std::string& data) {
+  if (auto session = session_.lock()) session->send_event(data);
+}
+void SessionExchange::end_events() {
+  if (auto session = session_.lock()) session->end_events();
+}
+
+}  // namespace
+
+void start_session(asio::ip::tcp::socket socket, std::shared_ptr<SessionContext> context) {
+  std::make_shared<Session>(std::move(socket), std::move(context))->read_request();
+}
+
+}  // namespace tenon::server
