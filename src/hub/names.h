@@ -1,0 +1,47 @@
+// Names that come from users and from the hub, checked before they become paths or URLs; and which files a model needs.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/result.h"
+
+namespace tenon::hub {
+
+/// A request's repo and, for "org/name/file.gguf", the file.
+struct RepoName {
+  std::string repo;
+  std::string gguf_file;
+};
+Result<RepoName> parse_repo(std::string_view text);
+
+Status check_revision(const std::string& revision);
+bool is_commit(std::string_view text);  ///< 40 lower-case hex digits
+bool is_hex(std::string_view text);
+
+/// Whether a file name from the hub stays inside the directory that it is put into.
+bool is_safe_file_name(std::string_view name);
+
+/// A name from outside, for a message: without control characters, and not endless.
+std::string shown(std::string_view name);
+std::string in_quotes(std::string_view name);
+
+/// What to download, in two steps: which shards there are is known when the index is here.
+struct FileChoice {
+  std::vector<std::string> files;  ///< configuration, tokenizer, index; with a single weights file, that too
+  std::string index;               ///< the index whose shards are to be added; empty if none
+  std::string gguf;                ///< the GGUF file to open; empty for SafeTensors
+};
+
+/// Chooses from all file names of a repo. `gguf_file` empty: SafeTensors. Errors list what there is instead.
+Result<FileChoice> choose_files(const std::string& repo, const std::vector<std::string>& all,
+                                const std::string& gguf_file);
+
+/// The shards that the text of a model.safetensors.index.json names, each once, in order.
+Result<std::vector<std::string>> shards_of_index(std::string_view text, const std::string& where);
+
+/// All files of a split GGUF ("x-00001-of-00003.gguf"), or `file` alone.
+std::vector<std::string> gguf_parts(const std::string& file);
+
+}  // namespace tenon::hub
