@@ -22,7 +22,7 @@ float read(const std::byte* data, std::int64_t bytes) {
 
 float f32(std::int64_t steps) {
   __m256 x[kChains];
-  for (__m256& v : x) v = _mm256_set1_ps(1.0f);
+  for (int j = 0; j < kChains; ++j) x[j] = _mm256_set1_ps(static_cast<float>(j));  // none the same as another
   const __m256 a = _mm256_set1_ps(0.999f);
   for (std::int64_t i = 0; i < steps; ++i) {
 #pragma GCC unroll 12
@@ -34,7 +34,8 @@ float f32(std::int64_t steps) {
 
 // Bytes by bytes to 16 bits, pairs of those to 32 bits, added.
 float int8(std::int64_t steps) {
-  __m256i x[kChains] = {};
+  __m256i x[kChains];
+  for (int j = 0; j < kChains; ++j) x[j] = _mm256_set1_epi32(j);
   const __m256i ones = _mm256_set1_epi16(1), b = _mm256_set1_epi8(2);
   for (std::int64_t i = 0; i < steps; ++i) {
 #pragma GCC unroll 12

@@ -21,7 +21,7 @@ float read(const std::byte* data, std::int64_t bytes) {
 template <class Step>
 float floats(std::int64_t steps, Step step) {
   __m512 x[kChains];
-  for (__m512& v : x) v = _mm512_set1_ps(1.0f);
+  for (int j = 0; j < kChains; ++j) x[j] = _mm512_set1_ps(static_cast<float>(j));  // none the same as another
   for (std::int64_t i = 0; i < steps; ++i) {
 #pragma GCC unroll 16
     for (int j = 0; j < kChains; ++j) x[j] = step(x[j]);
@@ -42,7 +42,8 @@ float f32(std::int64_t steps) {
 }
 
 float int8(std::int64_t steps) {
-  __m512i x[kChains] = {};
+  __m512i x[kChains];
+  for (int j = 0; j < kChains; ++j) x[j] = _mm512_set1_epi32(j);
   const __m512i a = _mm512_set1_epi8(3), b = _mm512_set1_epi8(2);
   for (std::int64_t i = 0; i < steps; ++i) {
 #pragma GCC unroll 16

@@ -26,7 +26,7 @@ float read(const std::byte* data, std::int64_t bytes) {
 
 float f32(std::int64_t steps) {
   Floats x[kChains];
-  for (Floats& v : x) v = Floats{1, 1, 1, 1};
+  for (int j = 0; j < kChains; ++j) x[j] = Floats{} + static_cast<float>(j);  // none the same as another
   const Floats a = {0.999f, 0.999f, 0.999f, 0.999f};
   for (std::int64_t i = 0; i < steps; ++i) {
 #pragma GCC unroll 12
