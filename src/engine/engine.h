@@ -71,6 +71,9 @@ class Engine {
   virtual Result<RequestId> submit(Request request, std::shared_ptr<Sink> sink) = 0;
   /// Ends a request within one step; unknown ids are ignored. One last event of kCancelled follows.
   virtual void cancel(RequestId id) = 0;
+  /// The same for a subscriber that has all it wanted (a stop string): the last event is kStop, and it counts as
+  /// finished.
+  virtual void finish(RequestId id) = 0;
   /// Stops taking requests; those already taken finish.
   virtual void drain() = 0;
   virtual Stats stats() const = 0;

@@ -96,9 +96,9 @@ Result<RequestId> EngineLoop::submit(Request request, std::shared_ptr<Sink> sink
   return id;
 }
 
-void EngineLoop::cancel(RequestId id) {
+void EngineLoop::end_early(RequestId id, FinishReason reason) {
   const std::lock_guard lock(mutex_);
-  if (requests_.contains(id)) cancelled_.push_back(id);
+  if (requests_.contains(id)) ending_.emplace_back(id, reason);
 }
 
 void EngineLoop::drain() {
@@ -146,13 +146,14 @@ void EngineLoop::step() {
 
 std::span<const scheduler::Work> EngineLoop::schedule() {
   const std::lock_guard lock(mutex_);
-  for (const RequestId id : cancelled_) {
+  for (const auto& [id, reason] : ending_) {
     const auto found = requests_.find(id);
     if (found == requests_.end()) continue;  // asked for twice, or it ended first
-    post(*found->second, {.id = id, .finish = FinishReason::kCancelled});
-    end(*found->second, counters_.requests_cancelled);
+    post(*found->second, {.id = id, .finish = reason});
+    end(*found->second,
+        reason == FinishReason::kCancelled ? counters_.requests_cancelled : counters_.requests_finished);
   }
-  cancelled_.clear();
+  ending_.clear();
   return scheduler_.plan();
 }
 

@@ -6,6 +6,7 @@
 #include <mutex>
 #include <thread>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "base/file.h"
@@ -29,7 +30,8 @@ class EngineLoop final : public Engine {
   ~EngineLoop() override;
 
   Result<RequestId> submit(Request request, std::shared_ptr<Sink> sink) override;
-  void cancel(RequestId id) override;
+  void cancel(RequestId id) override { end_early(id, FinishReason::kCancelled); }
+  void finish(RequestId id) override { end_early(id, FinishReason::kStop); }
   void drain() override;
   Stats stats() const override;
   const Options& options() const override { return options_; }
@@ -65,6 +67,7 @@ class EngineLoop final : public Engine {
   void settle(std::span<const scheduler::Work> work);
   void publish();
 
+  void end_early(RequestId id, FinishReason reason);
   Status check(const Request& request) const;
   FinishReason finish_reason(const Active& request) const;
   void post(Active& request, TokenEvent event);
@@ -92,7 +95,7 @@ class EngineLoop final : public Engine {
   kvcache::PagePool pages_;
   scheduler::Scheduler scheduler_;
   std::unordered_map<RequestId, std::unique_ptr<Active>> requests_;
-  std::vector<RequestId> cancelled_;
+  std::vector<std::pair<RequestId, FinishReason>> ending_;  ///< what cancel() and finish() asked for
   RequestId next_id_ = 1;
   bool draining_ = false, stopping_ = false;
   Stats counters_;

@@ -318,6 +318,23 @@ TEST(Engine, CancelEndsWithinOneStepAndReturnsPages) {
   EXPECT_EQ(engine->stats().requests_cancelled, 2);
 }
 
+TEST(Engine, FinishEndsAReplyThatIsLongEnough) {
+  std::promise<FinishReason> end;
+  int tokens = 0;
+  const auto engine = make(std::make_shared<FakeExecutable>(), {.num_pages = 100});
+  auto sink = std::make_shared<Sink>([&](std::span<const TokenEvent> events) {
+    if (events.back().finish != FinishReason::kNone) return end.set_value(events.back().finish);
+    if (++tokens == 3) engine->finish(events.back().id);
+  });
+  ASSERT_TRUE(engine->submit({.prompt = {1}, .max_tokens = 5000}, sink));
+  auto reason = end.get_future();
+  ASSERT_EQ(reason.wait_for(60s), std::future_status::ready);
+  EXPECT_EQ(reason.get(), FinishReason::kStop);
+  EXPECT_EQ(tokens, 3);
+  EXPECT_EQ(engine->stats().requests_finished, 1);
+  EXPECT_EQ(engine->stats().requests_cancelled, 0);
+}
+
 TEST(Engine, AFullQueueRefuses) {
   Collector collector;
   auto model = std::make_shared<FakeExecutable>();

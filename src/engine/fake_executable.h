@@ -50,6 +50,7 @@ class FakeExecutable final : public runtime::Executable {
   std::int64_t weight_bytes() const override { return 0; }
   std::int64_t arena_bytes() const override { return 0; }
   std::int64_t streamed_bytes() const override { return 0; }
+  double matmul_flops(std::int64_t, std::int64_t) const override { return 0; }
   std::vector<runtime::Tap> taps() const override { return {}; }
 
   std::span<float> run(const tensor::Batch& batch, std::byte* kv_pages, ThreadPool&) override {

@@ -1,5 +1,5 @@
-// Conversation -> text deltas: the one API that the server and the command line share. Tokenizes, renders chat templates,
-// submits to the engine, detokenizes, finds stop strings.
+// Conversation -> text deltas: the one API that the server and the command line share. Tokenizes, renders chat
+// templates, submits to the engine, detokenizes, finds stop strings.
 #pragma once
 
 #include <cstdint>
@@ -42,15 +42,17 @@ struct Delta {
   std::string error;                                          ///< of kError
 };
 
-/// The deltas of one engine step for one request; called on the engine thread, must not block or throw.
+/// Called on the engine thread for each token, its text may be empty; must not block or throw. The first calls may come
+/// before start() has returned. The engine keeps it until the request has ended.
 using DeltaSink = std::function<void(const Delta&)>;
 
-/// A running reply. Destroying the handle before its last delta cancels it.
+/// A running reply. Destroying the handle before its last delta cancels it: then no further call of the sink begins,
+/// though one may still be running.
 class Reply {
  public:
   virtual ~Reply() = default;
   virtual std::int64_t prompt_tokens() const = 0;
-  virtual void cancel() = 0;
+  virtual void cancel() = 0;  ///< a last delta of kCancelled follows
 };
 
 class Generator {
@@ -72,6 +74,8 @@ class Generator {
   bool has_chat_template() const { return parts_.chat_template != nullptr; }
 
  private:
+  Result<std::vector<std::int32_t>> token_ids(Prompt prompt) const;
+
   Parts parts_;
 };
 

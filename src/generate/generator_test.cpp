@@ -1,0 +1,344 @@
+#include "generate/generator.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <condition_variable>
+#include <limits>
+#include <map>
+#include <mutex>
+
+#include "engine/fake_executable.h"
+#include "tokenizer/test_data.h"
+
+namespace tenon::generate {
+namespace {
+
+using engine::FinishReason;
+using testing::ElementsAre;
+using testing::HasSubstr;
+
+constexpr std::int32_t kBos = 256, kEos = 257, kVocab = 258;
+
+// One token a byte, and two special ones. decode() shows half a character as one U+FFFD, as real ones do.
+class ByteTokenizer final : public tokenizer::Tokenizer {
+ public:
+  Result<std::vector<std::int32_t>> encode(std::string_view text, bool add_special_tokens) const override {
+    std::vector<std::int32_t> ids;
+    if (add_special_tokens) ids.push_back(kBos);
+    for (const char c : text) ids.push_back(static_cast<unsigned char>(c));
+    return ids;
+  }
+  Result<std::string> decode(std::span<const std::int32_t> ids, bool skip_special_tokens) const override {
+    std::string bytes, text;
+    for (const auto id : ids) {
+      if (id < 256) {
+        bytes += static_cast<char>(id);
+      } else if (!skip_special_tokens) {
+        bytes += id == kBos ? "<s>" : "</s>";
+      }
+    }
+    for (std::size_t i = 0; i < bytes.size();) {
+      const auto lead = static_cast<unsigned char>(bytes[i]);
+      const std::size_t length = lead < 0x80 ? 1 : lead >= 0xF0 ? 4 : lead >= 0xE0 ? 3 : lead >= 0xC2 ? 2 : 0;
+      std::size_t have = 1;
+      while (have < length && i + have < bytes.size() && (bytes[i + have] & 0xC0) == 0x80) ++have;
+      text += have == length ? bytes.substr(i, have) : "\xEF\xBF\xBD";
+      i += have;
+    }
+    return text;
+  }
+  std::optional<std::int32_t> token_to_id(std::string_view) const override { return std::nullopt; }
+  std::optional<std::string> id_to_token(std::int32_t id) const override {
+    return id >= 0 && id < kVocab ? std::optional(std::to_string(id)) : std::nullopt;
+  }
+  bool is_special(std::int32_t id) const override { return id >= 256; }
+  std::int32_t vocab_size() const override { return kVocab; }
+};
+
+class UpperTemplate final : public chat::ChatTemplate {
+ public:
+  Result<std::string> render(const chat::RenderInput& input, std::int64_t now) const override {
+    EXPECT_GT(now, 1'700'000'000);
+    if (input.messages.empty()) return invalid("the template says: no messages");
+    std::string text = "<";
+    return text.append(input.messages[0]["content"].get<std::string>()).append(">");
+  }
+};
+
+// Records requests; the test plays the engine thread.
+class FakeEngine final : public engine::Engine {
+ public:
+  Result<engine::RequestId> submit(engine::Request request, std::shared_ptr<engine::Sink> sink) override {
+    if (refusal) return std::unexpected(*refusal);
+    last = std::move(request);
+    sink_ = std::move(sink);
+    return ++id_;
+  }
+  void cancel(engine::RequestId id) override { cancelled.push_back(id); }
+  void finish(engine::RequestId id) override { finished.push_back(id); }
+  void drain() override {}
+  engine::Stats stats() const override { return {}; }
+  const engine::Options& options() const override { return options_; }
+
+  void emit(std::int32_t token, FinishReason reason = FinishReason::kNone, std::string error = {}) {
+    const engine::TokenEvent event{.id = id_, .token = token, .finish = reason, .error = std::move(error)};
+    (*sink_)({&event, 1});
+  }
+  void emit_text(std::string_view text) {
+    for (const char c : text) emit(static_cast<unsigned char>(c));
+  }
+
+  std::optional<Error> refusal;
+  engine::Request last;
+  std::vector<engine::RequestId> cancelled, finished;
+
+ private:
+  engine::RequestId id_ = 0;
+  std::shared_ptr<engine::Sink> sink_;
+  engine::Options options_;
+};
+
+class GeneratorTest : public testing::Test {
+ protected:
+  Generator make(std::optional<bool> add_special_tokens = {}) {
+    return Generator({.engine = engine_,
+                      .tokenizer = std::make_shared<ByteTokenizer>(),
+                      .chat_template = std::make_shared<UpperTemplate>(),
+                      .eos_token_ids = {kEos},
+                      .add_special_tokens = add_special_tokens});
+  }
+  void start(GenerateRequest request) {
+    auto reply = make().start(std::move(request), [this](const Delta& delta) { take(delta); });
+    ASSERT_TRUE(reply) << reply.error().message;
+    reply_ = std::move(*reply);
+  }
+  void take(const Delta& delta) {
+    text_ += delta.text;
+    pieces_.push_back(delta.text);
+    last_ = delta;
+  }
+  static Prompt text(std::string s) { return {std::move(s)}; }
+  Error refused(GenerateRequest request) {
+    const auto reply = make().start(std::move(request), [](const Delta&) {});
+    return reply ? Error{ErrorCode::kInternal, "accepted"} : reply.error();
+  }
+
+  std::shared_ptr<FakeEngine> engine_ = std::make_shared<FakeEngine>();
+  std::unique_ptr<Reply> reply_;
+  std::string text_;
+  std::vector<std::string> pieces_;
+  Delta last_;
+};
+
+TEST_F(GeneratorTest, TokenizesTextIdsAndConversations) {
+  start({.prompt = text("hi"), .max_tokens = 5});
+  EXPECT_THAT(engine_->last.prompt, ElementsAre(kBos, 'h', 'i'));
+  EXPECT_EQ(engine_->last.max_tokens, 5);
+  EXPECT_THAT(engine_->last.stop_token_ids, ElementsAre(kEos));
+  EXPECT_EQ(reply_->prompt_tokens(), 3);
+
+  start({.prompt = {std::vector<std::int32_t>{7, 8}}, .stop_token_ids = {9}});
+  EXPECT_THAT(engine_->last.prompt, ElementsAre(7, 8));
+  EXPECT_GT(engine_->last.max_tokens, std::int64_t{1} << 40);  // the engine cuts it
+  EXPECT_THAT(engine_->last.stop_token_ids, ElementsAre(9, kEos));
+
+  start({.prompt = {chat::RenderInput{.messages = Json::parse(R"([{"role":"user","content":"yo"}])")}},
+         .ignore_eos = true});
+  EXPECT_THAT(engine_->last.prompt, ElementsAre('<', 'y', 'o', '>'));  // no second <s>
+  EXPECT_TRUE(engine_->last.stop_token_ids.empty());
+}
+
+TEST_F(GeneratorTest, TheModelMayWantNoSpecialTokens) {
+  ASSERT_TRUE(make(false).start({.prompt = text("a")}, [](const Delta&) {}));
+  EXPECT_THAT(engine_->last.prompt, ElementsAre('a'));
+}
+
+TEST_F(GeneratorTest, StreamsWholeCharacters) {
+  start({.prompt = text("x")});
+  engine_->emit_text("a\xC3\xA9\xF0\x9F\x99\x82");  // aé🙂
+  EXPECT_THAT(pieces_, ElementsAre("a", "", "\xC3\xA9", "", "", "", "\xF0\x9F\x99\x82"));
+  engine_->emit(0xC3, FinishReason::kLength);  // half a character at the end
+  EXPECT_EQ(last_.text, "\xEF\xBF\xBD");
+  EXPECT_EQ(last_.finish, FinishReason::kLength);
+  EXPECT_EQ(last_.completion_tokens, 8);
+}
+
+TEST_F(GeneratorTest, TheEndTokenHasNoTextUnlessItIsIgnored) {
+  start({.prompt = text("x"), .skip_special_tokens = false});
+  engine_->emit_text("ok");
+  engine_->emit(kEos, FinishReason::kStop);
+  EXPECT_EQ(text_, "ok");
+  EXPECT_EQ(last_.finish, FinishReason::kStop);
+  EXPECT_EQ(last_.completion_tokens, 3);
+
+  text_.clear();
+  start({.prompt = text("x"), .ignore_eos = true, .skip_special_tokens = false});
+  engine_->emit_text("ok");
+  engine_->emit(kEos);
+  engine_->emit('!', FinishReason::kLength);
+  EXPECT_EQ(text_, "ok</s>!");
+
+  text_.clear();
+  start({.prompt = text("x"), .ignore_eos = true});
+  engine_->emit('a');
+  engine_->emit(kEos);
+  engine_->emit('b', FinishReason::kLength);
+  EXPECT_EQ(text_, "ab");
+}
+
+TEST_F(GeneratorTest, AStopStringEndsTheReplyAndTheRequest) {
+  start({.prompt = text("x"), .stop = {"\nUser:"}});
+  engine_->emit_text("hello\nUser: never");
+  EXPECT_EQ(text_, "hello");
+  EXPECT_EQ(last_.finish, FinishReason::kStop);
+  EXPECT_EQ(last_.completion_tokens, 11);
+  EXPECT_THAT(engine_->finished, ElementsAre(1));
+  EXPECT_EQ(pieces_.size(), 11u) << "a delta after the last";
+  engine_->emit(-1, FinishReason::kStop);
+  EXPECT_EQ(pieces_.size(), 11u);
+  reply_.reset();
+  EXPECT_TRUE(engine_->cancelled.empty());
+}
+
+TEST_F(GeneratorTest, HeldBackTextComesAtTheEnd) {
+  start({.prompt = text("x"), .stop = {"\nUser:"}});
+  engine_->emit_text("hi\nUse");
+  EXPECT_EQ(text_, "hi");
+  engine_->emit(kEos, FinishReason::kStop);
+  EXPECT_EQ(text_, "hi\nUse");
+}
+
+TEST_F(GeneratorTest, AStopStringInTheLastTokenCounts) {
+  start({.prompt = text("x"), .stop = {"ab"}});
+  engine_->emit('a');
+  engine_->emit('b', FinishReason::kLength);
+  EXPECT_EQ(text_, "");
+  EXPECT_EQ(last_.finish, FinishReason::kStop);
+}
+
+TEST_F(GeneratorTest, DestructionCancels) {
+  start({.prompt = text("x")});
+  engine_->emit('a');
+  reply_.reset();
+  EXPECT_THAT(engine_->cancelled, ElementsAre(1));
+  engine_->emit('b');
+  engine_->emit(-1, FinishReason::kCancelled);
+  EXPECT_EQ(text_, "a");  // nobody listens any more
+}
+
+TEST_F(GeneratorTest, CancelReportsItsEnd) {
+  start({.prompt = text("x")});
+  reply_->cancel();
+  EXPECT_THAT(engine_->cancelled, ElementsAre(1));
+  engine_->emit(-1, FinishReason::kCancelled);
+  EXPECT_EQ(last_.finish, FinishReason::kCancelled);
+}
+
+TEST_F(GeneratorTest, ErrorsArePassedOn) {
+  start({.prompt = text("x")});
+  engine_->emit('a');
+  engine_->emit(-1, FinishReason::kError, "it broke");
+  EXPECT_EQ(last_.finish, FinishReason::kError);
+  EXPECT_EQ(last_.error, "it broke");
+}
+
+TEST_F(GeneratorTest, BadParametersAreNamed) {
+  EXPECT_EQ(refused({.prompt = text("x"), .max_tokens = 0}).param, "max_tokens");
+  EXPECT_EQ(refused({.prompt = text("x"), .sampling = {.min_p = 3}}).param, "min_p");
+  EXPECT_EQ(refused({.prompt = text("x"), .stop = {""}}).param, "stop");
+  EXPECT_EQ(refused({.prompt = text("x"), .stop = {"\x80z"}}).param, "stop");
+  EXPECT_EQ(refused({.prompt = text("x"), .stop = {std::string(257, 'a')}}).param, "stop");
+  EXPECT_EQ(refused({.prompt = text("x"), .stop = std::vector<std::string>(17, "a")}).param, "stop");
+  EXPECT_EQ(refused({.prompt = text("x"), .stop = std::vector<std::string>(16, std::string(256, 'a'))}).message,
+            "accepted");
+}
+
+TEST_F(GeneratorTest, TheEnginesErrorsNameTheClientsParameter) {
+  engine_->refusal = Error{ErrorCode::kInvalidArgument, "too long", "prompt"};
+  const Prompt conversation{chat::RenderInput{.messages = Json::parse(R"([{"content":"yo"}])")}};
+  EXPECT_EQ(refused({.prompt = text("x")}).param, "prompt");
+  EXPECT_EQ(refused({.prompt = conversation}).param, "messages");
+  engine_->refusal = Error{ErrorCode::kResourceExhausted, "the queue is full"};
+  EXPECT_EQ(refused({.prompt = conversation}).param, "");
+  engine_->refusal.reset();
+  EXPECT_EQ(refused({.prompt = {chat::RenderInput{}}}).message, "the template says: no messages");
+  EXPECT_EQ(refused({.prompt = {chat::RenderInput{}}}).param, "messages");
+}
+
+TEST_F(GeneratorTest, AModelWithoutATemplateRefusesConversations) {
+  const Generator generator({.engine = engine_, .tokenizer = std::make_shared<ByteTokenizer>()});
+  EXPECT_FALSE(generator.has_chat_template());
+  const auto reply = generator.start({.prompt = {chat::RenderInput{}}}, [](const Delta&) {});
+  ASSERT_FALSE(reply);
+  EXPECT_EQ(reply.error().code, ErrorCode::kUnsupported);
+  EXPECT_EQ(reply.error().param, "messages");
+}
+
+// Waits for the last delta of a reply that runs on a real engine.
+class Waiter {
+ public:
+  DeltaSink sink() {
+    return [this](const Delta& delta) {
+      const std::lock_guard lock(mutex_);
+      text_ += delta.text;
+      last_ = delta;
+      changed_.notify_all();
+    };
+  }
+  std::string wait() {
+    std::unique_lock lock(mutex_);
+    EXPECT_TRUE(changed_.wait_for(lock, std::chrono::seconds(60), [&] { return last_.finish != FinishReason::kNone; }));
+    return text_;
+  }
+  Delta last() {
+    const std::lock_guard lock(mutex_);
+    return last_;
+  }
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::string text_;
+  Delta last_;
+};
+
+TEST(GeneratorOnAnEngine, StopsAreCountedAsFinished) {
+  Waiter waiter, all;
+  const auto tokenizer = std::make_shared<ByteTokenizer>();
+  std::shared_ptr<engine::Engine> engine = *engine::Engine::create(
+      std::make_shared<engine::FakeExecutable>(runtime::Limits{}, kVocab), {.num_pages = 100}, 1);
+  const Generator generator({.engine = engine, .tokenizer = tokenizer, .eos_token_ids = {}});
+  const sampler::SamplingParams sampling{.temperature = 0.5f, .seed = 8};
+  const auto expected =
+      *tokenizer->decode(engine::fake_reply(*tokenizer->encode("go", true), sampling, 200, kVocab), true);
+  const std::string stop = expected.substr(expected.size() / 2, 3);
+  const auto whole = *generator.start({.prompt = {"go"}, .sampling = sampling, .max_tokens = 200}, all.sink());
+  const auto stopped = *generator.start({.prompt = {"go"}, .sampling = sampling, .stop = {stop}}, waiter.sink());
+  EXPECT_EQ(all.wait(), expected);
+  EXPECT_EQ(waiter.wait(), expected.substr(0, expected.find(stop)));
+  EXPECT_EQ(waiter.last().finish, FinishReason::kStop);
+  engine->drain();
+  while (engine->stats().running > 0) std::this_thread::yield();
+  EXPECT_EQ(engine->stats().requests_finished, 2);
+}
+
+// A real tokenizer: what streams out of the engine is what decode() makes of all its ids.
+TEST(GeneratorOnAnEngine, StreamsWhatARealTokenizerDecodes) {
+  const auto path = tokenizer::test::source_dir() / "src/tokenizer/testdata/tinystories-260k/tokenizer.json.xz";
+  const auto tokenizer = *tokenizer::Tokenizer::from_json(tokenizer::test::decompress(path));
+  const std::int64_t vocab = tokenizer->vocab_size();
+  Waiter waiter;
+  std::shared_ptr<engine::Engine> engine = *engine::Engine::create(
+      std::make_shared<engine::FakeExecutable>(runtime::Limits{}, vocab), {.num_pages = 100}, 2);
+  const Generator generator({.engine = engine, .tokenizer = tokenizer, .eos_token_ids = {}});
+  const sampler::SamplingParams sampling{.temperature = 1.0f, .seed = 1};
+  const auto reply =
+      *generator.start({.prompt = {"Once upon a time"}, .sampling = sampling, .max_tokens = 300}, waiter.sink());
+  const auto ids = engine::fake_reply(*tokenizer->encode("Once upon a time", true), sampling, 300, vocab);
+  EXPECT_EQ(waiter.wait(), *tokenizer->decode(ids, true));
+  EXPECT_EQ(waiter.last().completion_tokens, 300);
+}
+
+}  // namespace
+}  // namespace tenon::generate
