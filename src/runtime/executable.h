@@ -41,6 +41,8 @@ class Executable {
   virtual std::int64_t arena_bytes() const = 0;
   /// Bytes of weights that one decode step of one row reads, for GB/s (embedding look-up excluded).
   virtual std::int64_t streamed_bytes() const = 0;
+  /// Multiplications and additions of the matmuls in one run, for shares of the arithmetic peak.
+  virtual double matmul_flops(std::int64_t total_tokens, std::int64_t sampled_rows) const = 0;
 
   /// Runs one batch; keys and values go to `kv_pages` (page p at kv_pages + p * page_bytes). Returns the logits
   /// [sampled_rows, vocab_size], valid until the next run. The batch must be within limits() (checked: a bug of ours).

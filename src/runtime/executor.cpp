@@ -49,6 +49,10 @@ class PlanExecutable final : public Executable {
   std::int64_t weight_bytes() const override { return plan_.weight_bytes; }
   std::int64_t arena_bytes() const override { return plan_.arena_bytes; }
   std::int64_t streamed_bytes() const override { return plan_.streamed_bytes; }
+  double matmul_flops(std::int64_t total_tokens, std::int64_t sampled_rows) const override {
+    return plan_.flops_per_token * static_cast<double>(total_tokens) +
+           plan_.flops_per_sampled_row * static_cast<double>(sampled_rows);
+  }
 
   std::span<float> run(const tensor::Batch& batch, std::byte* kv_pages, ThreadPool& pool) override {
     check(batch);
