@@ -183,6 +183,8 @@ void Lowerer::lower_linear(const Node& node) {
   std::vector<Access> accesses = {read(x, false), write(y, false)};
   if (parts.residual) accesses.push_back(read(y, false));
   out_.streamed_bytes += data.weight.bytes();
+  (y.rows == runtime::Rows::kTokens ? out_.flops_per_token : out_.flops_per_sampled_row) +=
+      2.0 * static_cast<double>(data.weight.n) * static_cast<double>(data.weight.k);
   emit_items(accesses, [=, scope = node.scope](const Placement& at, const Packed& packed) {
     runtime::MatmulStep::Data placed = data;
     placed.x = packed[index].place;

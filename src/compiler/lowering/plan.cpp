@@ -172,6 +172,8 @@ class Planner {
     plan_.kv_layout = options_.kv_layout;
     plan_.weight_bytes = low_.weight_bytes;
     plan_.streamed_bytes = low_.streamed_bytes;
+    plan_.flops_per_token = low_.flops_per_token;
+    plan_.flops_per_sampled_row = low_.flops_per_sampled_row;
     for (const auto& table : low_.tables) plan_.tables.push_back(table.name);
     plan_.logits = at(low_.logits);
     plan_.vocab_size = low_.logits.columns;

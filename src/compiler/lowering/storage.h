@@ -98,6 +98,7 @@ struct Lowered {
   };
   std::vector<Table> tables;
   std::int64_t weight_bytes = 0, streamed_bytes = 0;
+  double flops_per_token = 0, flops_per_sampled_row = 0;
   View logits;
   struct TapView {
     std::string name;
