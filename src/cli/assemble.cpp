@@ -1,0 +1,97 @@
+#include <algorithm>
+#include <cstdio>
+
+#include "base/file.h"
+#include "base/log.h"
+#include "cli/cli.h"
+
+namespace tenon::cli {
+namespace {
+
+std::int64_t pages_for(std::int64_t tokens) { return (tokens + tensor::kPageTokens - 1) / tensor::kPageTokens; }
+
+// As many pages as full batches of full contexts could use, but no more than half of the free memory.
+Result<std::int64_t> choose_pages(const ModelOptions& options, const runtime::Executable& executable, int max_length) {
+  const std::int64_t page_bytes = executable.kv_layout().page_bytes();
+  if (!options.kv_cache_memory.empty()) {
+    TENON_ASSIGN(const std::int64_t bytes, parse_bytes(options.kv_cache_memory));
+    if (bytes < page_bytes) {
+      return invalid("--kv-cache-memory " + options.kv_cache_memory + " is less than one page of " +
+                     std::to_string(tensor::kPageTokens) + " tokens, which takes " + std::to_string(page_bytes) +
+                     " bytes");
+    }
+    if (static_cast<std::size_t>(bytes) > available_memory()) {
+      return fail(ErrorCode::kResourceExhausted, "--kv-cache-memory " + options.kv_cache_memory + " needs " +
+                                                     std::to_string(bytes >> 20) + " MiB, but only " +
+                                                     std::to_string(available_memory() >> 20) + " MiB are free");
+    }
+    return bytes / page_bytes;
+  }
+  const std::int64_t useful = options.max_batch_size * pages_for(max_length);
+  const std::int64_t affordable = static_cast<std::int64_t>(available_memory() / 2) / page_bytes;
+  if (affordable < 1) {
+    return fail(ErrorCode::kResourceExhausted, "too little memory for the KV cache: one page of " +
+                                                   std::to_string(tensor::kPageTokens) + " tokens takes " +
+                                                   std::to_string(page_bytes >> 10) + " KiB");
+  }
+  return std::min(useful, affordable);
+}
+
+Status add_text(Assembly& out) {
+  const loader::TextAssets& text = out.model.text;
+  generate::Generator::Parts parts;
+  parts.engine = out.engine;
+  parts.eos_token_ids = text.eos_token_ids;
+  parts.add_special_tokens = text.add_bos_token;
+  if (!text.tokenizer_json.empty()) {
+    TENON_ASSIGN(parts.tokenizer, tokenizer::Tokenizer::from_json(text.tokenizer_json));
+  } else if (!text.gguf_metadata.is_null()) {
+    TENON_ASSIGN(parts.tokenizer, tokenizer::Tokenizer::from_gguf(text.gguf_metadata));
+  } else {
+    return fail(ErrorCode::kNotFound,
+                out.model.name + ": there is no tokenizer; put the model's tokenizer.json into its directory");
+  }
+  if (text.chat_template.empty()) {
+    TENON_LOG_WARN("{} has no chat template: /v1/chat/completions will be refused, /v1/completions works",
+                   out.model.name);
+  } else {
+    TENON_ASSIGN(parts.chat_template, chat::ChatTemplate::create(text.chat_template, text.special_tokens));
+  }
+  out.generator = std::make_shared<generate::Generator>(std::move(parts));
+  return {};
+}
+
+}  // namespace
+
+Result<Assembly> assemble(ModelOptions options, bool need_text) {
+  Assembly out;
+  out.threads = options.threads > 0 ? options.threads : ThreadPool::default_threads();
+  auto& limits = options.load.limits;
+  limits.max_rows = limits.max_sampled_rows = options.max_batch_size;
+  limits.max_total_tokens = std::max(options.max_batch_tokens, options.max_batch_size);
+  const TimePoint begin = std::chrono::steady_clock::now();
+  {
+    ThreadPool pool(out.threads);
+    TENON_ASSIGN(out.model, loader::load(options.load, pool));
+  }
+  const auto& executable = *out.model.executable;
+  engine::Options engine;
+  engine.max_batch_size = options.max_batch_size;
+  engine.max_batch_tokens = limits.max_total_tokens;
+  engine.prefill_chunk = options.max_batch_tokens;
+  engine.max_length = out.model.max_length;
+  TENON_ASSIGN(engine.num_pages, choose_pages(options, executable, out.model.max_length));
+  TENON_ASSIGN(out.engine, engine::Engine::create(out.model.executable, engine, out.threads));
+  if (need_text) TENON_TRY(add_text(out));
+  TENON_LOG_INFO(
+      "{}: {}, {}, {:.1f} M parameters in {:.0f} MiB, context {}, KV cache {} tokens in up to {:.0f} MiB, {} threads; "
+      "ready in {:.2f} s",
+      out.model.name, out.model.architecture, out.model.encoding, static_cast<double>(out.model.parameters) / 1e6,
+      static_cast<double>(executable.weight_bytes()) / (1 << 20), out.model.max_length,
+      engine.num_pages * tensor::kPageTokens,
+      static_cast<double>(engine.num_pages * executable.kv_layout().page_bytes()) / (1 << 20), out.threads,
+      seconds_between(begin, std::chrono::steady_clock::now()));
+  return out;
+}
+
+}  // namespace tenon::cli

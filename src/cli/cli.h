@@ -1,0 +1,52 @@
+// The command line: tenon serve | generate | list | inspect | bench. Argument parsing and printing only.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "base/result.h"
+#include "generate/generator.h"
+#include "loader/loader.h"
+
+namespace CLI {
+class App;
+}
+
+namespace tenon::cli {
+
+/// Parses and runs a command; the process's exit status: 0, 1 (failed), 2 (usage).
+int run(int argc, char** argv);
+
+/// Options that every command which loads a model has.
+struct ModelOptions {
+  loader::LoadOptions load;
+  int threads = 0;  ///< 0: as many as the machine leaves
+  int max_batch_size = 64;
+  int max_batch_tokens = 512;
+  std::string kv_cache_memory;  ///< "2GiB", "512MB"; empty: what the batch and context can use, within free memory
+};
+
+void add_model_options(CLI::App& command, ModelOptions& options);
+
+/// "2GiB", "1.5G", "512MB" or a number of bytes.
+Result<std::int64_t> parse_bytes(const std::string& text);
+
+/// A loaded model with its engine and text side.
+struct Assembly {
+  loader::LoadedModel model;
+  std::shared_ptr<engine::Engine> engine;
+  std::shared_ptr<const generate::Generator> generator;  ///< null if it was assembled without text
+  int threads = 0;
+};
+
+/// Loads the model and starts its engine; `need_text` also makes tokenizer and chat template.
+Result<Assembly> assemble(ModelOptions options, bool need_text);
+
+// One file a command; each adds itself to the app. The callback's error is printed and ends the process with 1.
+void add_serve(CLI::App& app, Status& result);
+void add_generate(CLI::App& app, Status& result);
+void add_list(CLI::App& app, Status& result);
+void add_inspect(CLI::App& app, Status& result);
+void add_bench(CLI::App& app, Status& result);
+
+}  // namespace tenon::cli

@@ -1,0 +1,60 @@
+#include <CLI/CLI.hpp>
+#include <cstdio>
+
+#include "cli/cli.h"
+
+namespace tenon::cli {
+namespace {
+
+std::string joined(const Json& list) {
+  std::string out;
+  for (const Json& item : list) out += (out.empty() ? "" : ", ") + item.get<std::string>();
+  return out;
+}
+
+void print_list(bool json) {
+  const Json rows = loader::list_architectures();
+  if (json) {
+    std::printf("%s\n", rows.dump(2).c_str());
+    return;
+  }
+  for (const Json& row : rows) {
+    std::printf("%s\n  family:     %s\n  task:       %s\n  encodings:  %s\n  modalities: %s\n  examples:   %s\n",
+                row.at("name").get<std::string>().c_str(), row.at("family").get<std::string>().c_str(),
+                row.at("task").get<std::string>().c_str(), joined(row.at("encodings")).c_str(),
+                joined(row.at("modalities")).c_str(), joined(row.at("example_repos")).c_str());
+  }
+}
+
+struct InspectOptions {
+  ModelOptions model;
+};
+
+}  // namespace
+
+void add_list(CLI::App& app, Status&) {
+  auto json = std::make_shared<bool>(false);
+  CLI::App* command = app.add_subcommand("list", "Every registered architecture");
+  command->add_flag("--json", *json, "As JSON");
+  command->callback([json] { print_list(*json); });
+}
+
+void add_inspect(CLI::App& app, Status& result) {
+  auto options = std::make_shared<InspectOptions>();
+  CLI::App* command =
+      app.add_subcommand("inspect", "Config, weight map, graph, plan and memory of a model; nothing is executed");
+  add_model_options(*command, options->model);
+  command->callback([options, &result] {
+    auto& limits = options->model.load.limits;
+    limits.max_rows = limits.max_sampled_rows = options->model.max_batch_size;
+    limits.max_total_tokens = options->model.max_batch_tokens;
+    const auto text = loader::inspect(options->model.load);
+    if (text) {
+      std::printf("%s", text->c_str());
+    } else {
+      result = std::unexpected(text.error());
+    }
+  });
+}
+
+}  // namespace tenon::cli
