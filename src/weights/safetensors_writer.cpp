@@ -102,8 +102,9 @@ Status write_safetensors(const std::string& path, const std::vector<Item>& tenso
   // Wide elements first, so that every tensor is aligned to its element; otherwise in the given order.
   std::vector<const Item*> order;
   for (const Item& item : tensors) order.push_back(&item);
-  std::stable_sort(order.begin(), order.end(), [](const Item* a, const Item* b) {
-    return tensor::info(a->second.dtype).block_bytes > tensor::info(b->second.dtype).block_bytes;
+  std::sort(order.begin(), order.end(), [](const Item* a, const Item* b) {
+    const int left = tensor::info(a->second.dtype).block_bytes, right = tensor::info(b->second.dtype).block_bytes;
+    return left != right ? left > right : a < b;  // both lie in one vector
   });
   std::string header = "{";
   std::int64_t offset = 0;

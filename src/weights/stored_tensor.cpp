@@ -1,6 +1,7 @@
 #include "weights/stored_tensor.h"
 
 #include <algorithm>
+#include <tuple>
 #include <unordered_set>
 
 namespace tenon::weights {
@@ -43,8 +44,8 @@ Status check_names_and_overlaps(const std::string& file, std::vector<StoredTenso
     if (!seen.insert(t.name).second) return invalid(file + ": two tensors are named " + shown(t.name));
   }
   seen.clear();  // its views would dangle once the strings move
-  std::stable_sort(tensors.begin(), tensors.end(), [](const StoredTensor& a, const StoredTensor& b) {
-    return a.begin != b.begin ? a.begin < b.begin : a.end < b.end;
+  std::sort(tensors.begin(), tensors.end(), [](const StoredTensor& a, const StoredTensor& b) {
+    return std::tie(a.begin, a.end, a.name) < std::tie(b.begin, b.end, b.name);
   });
   for (std::size_t i = 1; i < tensors.size(); ++i) {
     if (tensors[i].begin < tensors[i - 1].end) {
