@@ -74,7 +74,21 @@ struct Simd {
   }
   static F load_bf16_odd(const std::uint16_t* p) {
     const __m256i pairs = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
-    return _mm256_castsi256_ps(_mm256_and_si256(pairs, _mm256_set1_epi32(static_cast<int>(0xffff0000u))));
+    return _mm256_castsi256_ps(_mm256_and_si256(pairs, upper_half()));
+  }
+  /// The same of the first n pairs (0 < n <= kWidth), zeros beyond; memory beyond is not touched.
+  static F load_bf16_even_n(const std::uint16_t* p, int n) {
+    return _mm256_castsi256_ps(_mm256_slli_epi32(load_pairs_n(p, n), 16));
+  }
+  static F load_bf16_odd_n(const std::uint16_t* p, int n) {
+    return _mm256_castsi256_ps(_mm256_and_si256(load_pairs_n(p, n), upper_half()));
+  }
+  /// even[0], odd[0], even[1], odd[1], …: the first kWidth of these, and the last.
+  static F interleave_low(F even, F odd) {
+    return _mm256_permute2f128_ps(_mm256_unpacklo_ps(even, odd), _mm256_unpackhi_ps(even, odd), 0x20);
+  }
+  static F interleave_high(F even, F odd) {
+    return _mm256_permute2f128_ps(_mm256_unpacklo_ps(even, odd), _mm256_unpackhi_ps(even, odd), 0x31);
   }
   /// Rounds to nearest even, as tensor::to_bf16.
   static void store_bf16(std::uint16_t* p, F x) { _mm_storeu_si128(reinterpret_cast<__m128i*>(p), round_bf16(x)); }
@@ -118,6 +132,10 @@ struct Simd {
   };
 
  private:
+  static __m256i upper_half() { return _mm256_set1_epi32(static_cast<int>(0xffff0000u)); }
+  static __m256i load_pairs_n(const std::uint16_t* p, int n) {
+    return _mm256_maskload_epi32(reinterpret_cast<const int*>(p), first(n));
+  }
   static __m256i first(int n) {
     return _mm256_cmpgt_epi32(_mm256_set1_epi32(n), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
   }

@@ -66,8 +66,23 @@ struct Simd {
     return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_loadu_si512(p), 16));
   }
   static F load_bf16_odd(const std::uint16_t* p) {
-    return _mm512_castsi512_ps(
-        _mm512_and_si512(_mm512_loadu_si512(p), _mm512_set1_epi32(static_cast<int>(0xffff0000u))));
+    return _mm512_castsi512_ps(_mm512_and_si512(_mm512_loadu_si512(p), upper_half()));
+  }
+  /// The same of the first n pairs (0 < n <= kWidth), zeros beyond; memory beyond is not touched.
+  static F load_bf16_even_n(const std::uint16_t* p, int n) {
+    return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_maskz_loadu_epi32(first(n), p), 16));
+  }
+  static F load_bf16_odd_n(const std::uint16_t* p, int n) {
+    return _mm512_castsi512_ps(_mm512_and_si512(_mm512_maskz_loadu_epi32(first(n), p), upper_half()));
+  }
+  /// even[0], odd[0], even[1], odd[1], …: the first kWidth of these, and the last.
+  static F interleave_low(F even, F odd) {
+    const __m512i places = _mm512_setr_epi32(0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+    return _mm512_permutex2var_ps(even, places, odd);
+  }
+  static F interleave_high(F even, F odd) {
+    const __m512i places = _mm512_setr_epi32(8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
+    return _mm512_permutex2var_ps(even, places, odd);
   }
   /// Rounds to nearest even, as tensor::to_bf16 (vcvtneps2bf16 would flush denormals).
   static void store_bf16(std::uint16_t* p, F x) {
@@ -108,6 +123,7 @@ struct Simd {
   };
 
  private:
+  static __m512i upper_half() { return _mm512_set1_epi32(static_cast<int>(0xffff0000u)); }
   static std::uint32_t below(int n) { return n <= 0 ? 0u : n >= kWidth ? 0xffffu : (1u << n) - 1u; }
   static __mmask16 first(int n) { return static_cast<__mmask16>((1u << n) - 1u); }
   static F widen_bf16(__m256i x) { return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(x), 16)); }

@@ -63,7 +63,7 @@ TokenBlock token_block(const AttentionTask& task, const AttentionItems& items, s
 }
 
 AttentionScratch::AttentionScratch(const AttentionTask& task, const AttentionItems& items)
-    : stride(round_up(layer_of(task).value_dim, 16)) {
+    : stride(round_up(layer_of(task).value_dim, 32)) {
   const std::int64_t rows = std::int64_t{items.tokens} * items.heads;
   scores = round_up(rows * stride, 16);
   maxima = scores + kTileRows * tensor::kPageTokens;

@@ -36,7 +36,7 @@ TokenBlock token_block(const AttentionTask& task, const AttentionItems& items, s
 
 /// Per item, each 64-byte aligned: the running sums [rows][stride], the tile's scores, the softmax's maximum and sum.
 struct AttentionScratch {
-  std::int64_t stride = 0;  ///< value_dim rounded up to 16
+  std::int64_t stride = 0;  ///< value_dim rounded up to 32
   std::int64_t sums = 0;    ///< offsets in floats
   std::int64_t scores = 0;
   std::int64_t maxima = 0;

@@ -93,6 +93,12 @@ struct Simd {
   static F load_bf16_odd(const std::uint16_t* p) {
     return F{widen_bf16(p[1]), widen_bf16(p[3]), widen_bf16(p[5]), widen_bf16(p[7])};
   }
+  /// The same of the first n pairs (0 < n <= kWidth), zeros beyond; memory beyond is not touched.
+  static F load_bf16_even_n(const std::uint16_t* p, int n) { return load_bf16_pairs_n(p, n); }
+  static F load_bf16_odd_n(const std::uint16_t* p, int n) { return load_bf16_pairs_n(p + 1, n); }
+  /// even[0], odd[0], even[1], odd[1], …: the first kWidth of these, and the last.
+  static F interleave_low(F even, F odd) { return F{even[0], odd[0], even[1], odd[1]}; }
+  static F interleave_high(F even, F odd) { return F{even[2], odd[2], even[3], odd[3]}; }
   static void store_bf16(std::uint16_t* p, F x) { store_bf16_n(p, x, kWidth); }
   static void store_bf16_n(std::uint16_t* p, F x, int n) {
     for (int i = 0; i < n; ++i) p[i] = tensor::to_bf16(x[i]);
@@ -125,6 +131,11 @@ struct Simd {
   };
 
  private:
+  static F load_bf16_pairs_n(const std::uint16_t* p, int n) {
+    F x = zero();
+    for (int i = 0; i < n; ++i) x[i] = widen_bf16(p[2 * i]);
+    return x;
+  }
   static float widen_bf16(std::uint16_t x) {
     const std::uint32_t bits = static_cast<std::uint32_t>(x) << 16;
     float value;
