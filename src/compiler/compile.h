@@ -18,8 +18,10 @@ namespace tenon::compiler {
 class WeightProvider {
  public:
   virtual ~WeightProvider() = default;
-  virtual Result<tensor::RowView> weight(const std::string& name) = 0;  ///< a vector is one row
-  virtual void release(const std::string& name) = 0;                    ///< packed: its pages may go
+  /// A vector is one row. Asked for once for the dtype of a matrix, where data may be null, and again when it is
+  /// packed.
+  virtual Result<tensor::RowView> weight(const std::string& name) = 0;
+  virtual void release(const std::string& name) = 0;  ///< packed: its pages may go
 };
 
 struct CompileOptions {

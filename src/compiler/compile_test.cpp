@@ -23,7 +23,7 @@ constexpr int kSequences = 8, kMaxPages = 4;
 CompileOptions options_for(const Config& config, DType dtype) {
   CompileOptions options;
   options.limits = {
-      .max_total_tokens = 96, .max_rows = kSequences, .max_sampled_rows = 96, .max_pages_per_row = kMaxPages};
+      .max_total_tokens = 200, .max_rows = kSequences, .max_sampled_rows = 200, .max_pages_per_row = kMaxPages};
   options.float_dtype = dtype == DType::kF32 ? DType::kF32 : DType::kBF16;
   options.kv_layout.dtype = options.float_dtype;
   options.kv_layout.layers.assign(
@@ -95,10 +95,10 @@ double bound(DType dtype) {
 /// Prompts of three sequences, then a step that continues one, adds another and leaves one out.
 std::vector<OwnedBatch> two_steps(int vocab) {
   std::vector<OwnedBatch> batches(2);
-  batches[0].add(test::random_tokens(70, vocab, 1), 0, 0, false);
+  batches[0].add(test::random_tokens(140, vocab, 1), 0, 0, false);
   batches[0].add(test::random_tokens(1, vocab, 2), 0, 1);
   batches[0].add(test::random_tokens(13, vocab, 3), 0, 2);
-  batches[1].add(test::random_tokens(5, vocab, 4), 70, 0);
+  batches[1].add(test::random_tokens(5, vocab, 4), 140, 0);
   batches[1].add(test::random_tokens(9, vocab, 5), 0, 3);
   batches[1].add(test::random_tokens(1, vocab, 6), 13, 2);
   return batches;
@@ -142,7 +142,7 @@ TEST_P(Compiled, TapsAgreeWithTheInterpreterAndChangeNoBit) {
 
 // A request's logits are the same bits alone, beside others, in any chunks and on any number of threads.
 TEST_P(Compiled, OneAnswerPerRequest) {
-  const int vocab = config().vocab, length = 75;
+  const int vocab = config().vocab, length = 150;  // more rows than are packed on every thread
   const std::vector<std::int32_t> tokens = test::random_tokens(length, vocab, 9);
   Model model(config(), dtype());
   OwnedBatch alone;
@@ -157,23 +157,22 @@ TEST_P(Compiled, OneAnswerPerRequest) {
       }
     }
   };
-  for (const int threads : {1, 2, 4}) {
-    ThreadPool pool(threads);
-    for (const int chunk : {1, 7, 64}) {
-      model.clear_cache();
-      for (int begin = 0; begin < length; begin += chunk) {
-        const int count = std::min(chunk, length - begin);
-        OwnedBatch batch;
-        if (chunk != 7) {  // another sequence before it; with 7 it is alone
-          batch.add(test::random_tokens(5, vocab, 10), begin, 1);
-          if (begin > 0) batch.positions.assign({0, 1, 2, 3, 4});
-        }
-        const auto before = static_cast<std::int64_t>(batch.ids.size());
-        batch.add({tokens.begin() + begin, tokens.begin() + begin + count}, begin, 0);
-        batch.add(test::random_tokens(3, vocab, 11), 0, 2);
-        expect_same(model.run(batch, pool), before, begin, count);
-        if (HasFatalFailure()) return;
-      }
+  struct Way {
+    int threads, chunk;
+    bool crowded;  ///< another sequence comes before it in each batch
+  };
+  for (const Way way : {Way{1, 64, true}, {2, 1, true}, {2, 7, false}, {2, 150, true}, {4, 64, false}, {4, 29, true}}) {
+    ThreadPool pool(way.threads);
+    model.clear_cache();
+    for (int begin = 0; begin < length; begin += way.chunk) {
+      const int count = std::min(way.chunk, length - begin);
+      OwnedBatch batch;
+      if (way.crowded) batch.add(test::random_tokens(5, vocab, 10), 0, 1);
+      const auto before = static_cast<std::int64_t>(batch.ids.size());
+      batch.add({tokens.begin() + begin, tokens.begin() + begin + count}, begin, 0);
+      batch.add(test::random_tokens(3, vocab, 11), 0, 2);
+      expect_same(model.run(batch, pool), before, begin, count);
+      if (HasFatalFailure()) return;
     }
   }
 }
