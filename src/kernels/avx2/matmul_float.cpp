@@ -25,7 +25,7 @@ struct FloatIsa {
   static Word load_words(const std::byte* p) { return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)); }
   static Word load_rounded(const std::byte* p) { return round_bf16(load_words(p)); }
   static Word load_pairs(const std::byte* p) {
-    // Packing works in 128-bit lanes; the words are put in order after it.
+    // vpackusdw works in 128-bit lanes: the middle two quarters change places.
     const __m256i low = _mm256_srli_epi32(round_bf16(load_words(p)), 16);
     const __m256i high = _mm256_srli_epi32(round_bf16(load_words(p + 32)), 16);
     return _mm256_permute4x64_epi64(_mm256_packus_epi32(low, high), 0xd8);
@@ -40,7 +40,7 @@ struct FloatIsa {
   static void fence() { _mm_sfence(); }
 
   template <DType T, int kRows>
-  static void tile(const FloatTile& t) {
+  [[gnu::noinline]] static void tile(const FloatTile& t) {
     constexpr int kVectors = kRows <= 2 ? 4 : 2;
     for (int first = 0; first < 4; first += kVectors) columns<T, kRows, kVectors>(t, first, first == 0);
   }

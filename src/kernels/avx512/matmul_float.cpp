@@ -36,7 +36,7 @@ struct FloatIsa {
   static void fence() { _mm_sfence(); }
 
   template <DType T, int kRows>
-  static void tile(const FloatTile& t) {
+  [[gnu::noinline]] static void tile(const FloatTile& t) {
     constexpr std::int64_t kStepK = T == DType::kBF16 ? 2 : 1;
     const std::byte* __restrict weights = t.weights;
     const std::byte* __restrict activations = t.activations;

@@ -33,7 +33,7 @@ struct FloatIsa {
   static void fence() {}
 
   template <DType T, int kRows>
-  static void tile(const FloatTile& t) {
+  [[gnu::noinline]] static void tile(const FloatTile& t) {
     const std::byte* weights = t.weights;
     const float* activations = reinterpret_cast<const float*>(t.activations);
     float sums[kRows][kPanel] = {};
