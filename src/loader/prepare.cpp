@@ -163,7 +163,7 @@ Result<Json> expand_tensors(const Json& tensors) {
       std::vector<std::string> expanded;
       const std::string placeholder = "{" + variable + "}";
       for (const std::string& name : names) {
-        for (auto i = range[0].get<std::int64_t>(); i <= range[1].get<std::int64_t>() && expanded.size() < kMaxTensors;
+        for (auto i = range[0].get<std::int64_t>(); i <= range[1].get<std::int64_t>() && expanded.size() <= kMaxTensors;
              ++i) {
           std::string copy = name;
           if (const std::size_t at = copy.find(placeholder); at != std::string::npos) {
@@ -178,7 +178,9 @@ Result<Json> expand_tensors(const Json& tensors) {
     tensor["dtype"] = entry.contains("dtype") ? entry["dtype"] : tensors.value("storage_dtype", Json("F32"));
     tensor["shape"] = entry["shape"];
     if (result.size() + names.size() > kMaxTensors) return invalid("tensors.json names too many tensors");
-    for (const std::string& name : names) result.push_back({name, tensor});
+    // Straight into the map's vector: its own insertion looks for the name first. shapes_only refuses names given
+    // twice.
+    for (const std::string& name : names) result.get_ref<Json::object_t&>().emplace_back(name, tensor);
   }
   return result;
 }

@@ -4,6 +4,9 @@
 #include <filesystem>
 #include <vector>
 
+#include "hub/hub.h"
+#include "hub/progress_bar.h"
+
 namespace tenon::loader {
 namespace {
 
@@ -32,16 +35,6 @@ Result<ModelSource> in_directory(const std::string& directory) {
 
 }  // namespace
 
-bool is_hub_id(const std::string& model) {
-  const std::size_t slash = model.find('/');
-  if (slash == std::string::npos || slash == 0 || slash + 1 == model.size() || model.find("..") != std::string::npos) {
-    return false;
-  }
-  return model.find('/', slash + 1) == std::string::npos && model.front() != '.' && model[slash + 1] != '.' &&
-         std::ranges::all_of(
-             model, [](unsigned char c) { return std::isalnum(c) || c == '.' || c == '_' || c == '-' || c == '/'; });
-}
-
 Result<ModelSource> find_model(const std::string& model, const std::string& revision) {
   if (model.empty())
     return invalid("no model is given: name a hub id (org/name), a directory or a .gguf file", "model");
@@ -51,12 +44,18 @@ Result<ModelSource> find_model(const std::string& model, const std::string& revi
     if (fs::path(model).extension() == ".gguf") return ModelSource{.directory = {}, .gguf = model};
     return invalid("file " + model + " is no .gguf file: give the directory of a SafeTensors checkpoint", "model");
   }
-  if (!is_hub_id(model) || fs::path(model).extension() == ".gguf") {
+  // "x.gguf" and "dir/x.gguf" are meant as files; "org/name/x.gguf" may be one on the hub.
+  const bool meant_as_file = fs::path(model).extension() == ".gguf" && std::ranges::count(model, '/') < 2;
+  if (meant_as_file || !hub::is_hub_id(model)) {
     return fail(ErrorCode::kNotFound,
                 "there is no file or directory " + model + ", and it is no hub id of the form org/name", "model");
   }
-  return unsupported("model " + model + " at revision " + revision + " is a hub id, which this build cannot fetch",
-                     "model");
+  hub::ProgressBar bar(stderr);
+  hub::HubRequest request{.repo = model, .revision = revision};
+  request.progress = [&bar](const hub::Progress& progress) { bar.update(progress); };
+  TENON_ASSIGN(const hub::Snapshot snapshot, hub::fetch(request));
+  if (!snapshot.gguf_path.empty()) return ModelSource{.directory = {}, .gguf = snapshot.gguf_path};
+  return in_directory(snapshot.directory);
 }
 
 }  // namespace tenon::loader

@@ -13,11 +13,8 @@ struct ModelSource {
   std::string gguf;       ///< a GGUF file
 };
 
-/// A .gguf file, a directory, or a hub id, which is looked up in the cache or downloaded.
-
+/// A .gguf file, a directory, or a hub id ("org/name", "org/name/file.gguf"), which is looked up in the cache or
+/// downloaded with its progress on standard error.
 Result<ModelSource> find_model(const std::string& model, const std::string& revision);
-
-/// "org/name", of the characters that the hub allows.
-bool is_hub_id(const std::string& model);
 
 }  // namespace tenon::loader
