@@ -49,7 +49,7 @@ std::vector<double> reference(std::span<const float> logits, const SamplingParam
   };
   std::vector<std::size_t> order(n);  // best first
   for (std::size_t i = 0; i < n; ++i) order[i] = i;
-  std::ranges::stable_sort(order, [&](auto a, auto b) { return scores[a] > scores[b]; });
+  std::ranges::sort(order, [&](auto a, auto b) { return scores[a] > scores[b] || (scores[a] == scores[b] && a < b); });
   if (p.top_k > 0) {
     const double kth = scores[order[std::min(n, static_cast<std::size_t>(p.top_k)) - 1]];
     for (auto& x : scores) x = x < kth ? -INFINITY : x;
