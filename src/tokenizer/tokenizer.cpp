@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "tenon_rust.hpp"
+#include "tokenizer/gguf_tokenizer.h"
 
 namespace tenon::tokenizer {
 namespace {
@@ -70,14 +71,22 @@ class RustTokenizer final : public Tokenizer {
   std::vector<std::int32_t> byte_tokens_;
 };
 
+Result<std::shared_ptr<const Tokenizer>> create(std::string_view json, const char* what) {
+  TenonTokenizer* handle = nullptr;
+  rust::Bytes error;
+  TENON_TRY(rust::check(tenon_tokenizer_create(json.data(), json.size(), &handle, error.out()), error, what));
+  return std::make_shared<RustTokenizer>(Handle(handle));
+}
+
 }  // namespace
 
 Result<std::shared_ptr<const Tokenizer>> Tokenizer::from_json(std::string_view tokenizer_json) {
-  TenonTokenizer* handle = nullptr;
-  rust::Bytes error;
-  TENON_TRY(rust::check(tenon_tokenizer_create(tokenizer_json.data(), tokenizer_json.size(), &handle, error.out()),
-                        error, "tokenizer.json is not a tokenizer that can be read"));
-  return std::make_shared<RustTokenizer>(Handle(handle));
+  return create(tokenizer_json, "tokenizer.json is not a tokenizer that can be read");
+}
+
+Result<std::shared_ptr<const Tokenizer>> Tokenizer::from_gguf(const Json& metadata) {
+  TENON_ASSIGN(const std::string json, gguf_tokenizer_json(metadata));
+  return create(json, "the GGUF file's metadata make no tokenizer");
 }
 
 }  // namespace tenon::tokenizer
