@@ -76,24 +76,33 @@ class DequantizeRow {
     for (int i = 0; i < count; i += kWidth) S::store(y + i, S::mul(S::mul(S::load_i8(q + i), ds), factor));
   }
 
+  // The quants are read where they lie: vectors loaded from a block that was just copied wait for its stores.
+  template <class Block>
+  static float scale_of(const std::byte* block) {
+    tensor::F16Bits d;
+    std::memcpy(&d, block + offsetof(Block, d), sizeof d);
+    return tensor::from_f16(d);
+  }
+
   static void q8_0(const std::byte* row, std::int64_t n, float scale, float* y) {
-    for (std::int64_t i = 0; i < n; i += tensor::kBlockElements, row += sizeof(tensor::BlockQ8_0)) {
-      tensor::BlockQ8_0 block;
-      std::memcpy(&block, row, sizeof block);
-      quants(block.qs, tensor::kBlockElements, tensor::from_f16(block.d), scale, y + i);
+    using Block = tensor::BlockQ8_0;
+    for (std::int64_t i = 0; i < n; i += tensor::kBlockElements, row += sizeof(Block)) {
+      const auto* q = reinterpret_cast<const std::int8_t*>(row + offsetof(Block, qs));
+      quants(q, tensor::kBlockElements, scale_of<Block>(row), scale, y + i);
     }
   }
 
   static void q4_0(const std::byte* row, std::int64_t n, float scale, float* y) {
-    for (std::int64_t i = 0; i < n; i += tensor::kBlockElements, row += sizeof(tensor::BlockQ4_0)) {
-      tensor::BlockQ4_0 block;
-      std::memcpy(&block, row, sizeof block);
-      std::int8_t q[32];
-      for (int j = 0; j < 16; ++j) {
-        q[j] = static_cast<std::int8_t>((block.qs[j] & 15) - 8);
-        q[j + 16] = static_cast<std::int8_t>((block.qs[j] >> 4) - 8);
-      }
-      quants(q, 32, tensor::from_f16(block.d), scale, y + i);
+    using Block = tensor::BlockQ4_0;
+    for (std::int64_t i = 0; i < n; i += tensor::kBlockElements, row += sizeof(Block)) {
+      const auto* qs = reinterpret_cast<const std::uint8_t*>(row + offsetof(Block, qs));
+      std::int8_t low[16];
+      std::int8_t high[16];
+      for (int j = 0; j < 16; ++j) low[j] = static_cast<std::int8_t>((qs[j] & 15) - 8);
+      for (int j = 0; j < 16; ++j) high[j] = static_cast<std::int8_t>((qs[j] >> 4) - 8);
+      const float d = scale_of<Block>(row);
+      quants(low, 16, d, scale, y + i);
+      quants(high, 16, d, scale, y + i + 16);
     }
   }
 

@@ -74,13 +74,13 @@ struct Simd {
   static F load_bf16(const std::uint16_t* p) { return load_bf16_n(p, kWidth); }
   static F load_bf16_n(const std::uint16_t* p, int n) {
     F x = zero();
-    for (int i = 0; i < n; ++i) x[i] = widen_bf16(p[i]);
+    for (int i = 0; i < n; ++i) x[i] = widen_bf16(p + i);
     return x;
   }
   static F load_f16(const std::uint16_t* p) { return load_f16_n(p, kWidth); }
   static F load_f16_n(const std::uint16_t* p, int n) {
     F x = zero();
-    for (int i = 0; i < n; ++i) x[i] = tensor::from_f16(p[i]);
+    for (int i = 0; i < n; ++i) x[i] = tensor::from_f16(read(p + i));
     return x;
   }
   static F load_i8(const std::int8_t* p) {
@@ -88,10 +88,10 @@ struct Simd {
   }
   /// Of kWidth pairs of bfloat16: the first and the second of each.
   static F load_bf16_even(const std::uint16_t* p) {
-    return F{widen_bf16(p[0]), widen_bf16(p[2]), widen_bf16(p[4]), widen_bf16(p[6])};
+    return F{widen_bf16(p + 0), widen_bf16(p + 2), widen_bf16(p + 4), widen_bf16(p + 6)};
   }
   static F load_bf16_odd(const std::uint16_t* p) {
-    return F{widen_bf16(p[1]), widen_bf16(p[3]), widen_bf16(p[5]), widen_bf16(p[7])};
+    return F{widen_bf16(p + 1), widen_bf16(p + 3), widen_bf16(p + 5), widen_bf16(p + 7)};
   }
   /// The same of the first n pairs (0 < n <= kWidth), zeros beyond; memory beyond is not touched.
   static F load_bf16_even_n(const std::uint16_t* p, int n) { return load_bf16_pairs_n(p, n); }
@@ -133,11 +133,17 @@ struct Simd {
  private:
   static F load_bf16_pairs_n(const std::uint16_t* p, int n) {
     F x = zero();
-    for (int i = 0; i < n; ++i) x[i] = widen_bf16(p[2 * i]);
+    for (int i = 0; i < n; ++i) x[i] = widen_bf16(p + 2 * i);
     return x;
   }
-  static float widen_bf16(std::uint16_t x) {
-    const std::uint32_t bits = static_cast<std::uint32_t>(x) << 16;
+  // Rows of a mapped file may lie at odd addresses.
+  static std::uint16_t read(const std::uint16_t* p) {
+    std::uint16_t x;
+    std::memcpy(&x, p, sizeof x);
+    return x;
+  }
+  static float widen_bf16(const std::uint16_t* p) {
+    const std::uint32_t bits = static_cast<std::uint32_t>(read(p)) << 16;
     float value;
     std::memcpy(&value, &bits, sizeof value);
     return value;
