@@ -24,6 +24,7 @@ constexpr std::array kCommonFields = std::to_array<GgufField>({
     {"rope.scaling.factor", ""},
     {"rope.scaling.original_context_length", ""},
     {"rope.scaling.finetuned", ""},  // a remark, not a parameter
+    {"tensor_data_layout", ""},      // old files' remark that q and k are permuted, as they always are
     {"rope.scaling.yarn_beta_fast", ""},
     {"rope.scaling.yarn_beta_slow", ""},
 });
@@ -134,18 +135,18 @@ Result<Json> config_from_gguf(const weights::Checkpoint& checkpoint, std::string
   if (value_length != nullptr && (key_length == nullptr || *key_length != *value_length)) {
     return unsupported("GGUF metadata key " + prefix + "attention.value_length differs from attention.key_length");
   }
+  // llama.cpp's defaults where the file does not say.
+  const auto integer = [&](const char* field) {
+    return config.contains(field) && config[field].is_number_integer() ? config[field].get<std::int64_t>() : 0;
+  };
+  const std::int64_t heads = integer("num_attention_heads");
+  if (!config.contains("num_key_value_heads") && heads > 0) config["num_key_value_heads"] = heads;
+  if (!config.contains("head_dim") && heads > 0) config["head_dim"] = integer("hidden_size") / heads;
   const Json* rotated = gguf_value(checkpoint, "rope.dimension_count");
-  if (rotated != nullptr && rotated->is_number_integer() && config["num_attention_heads"].is_number_integer() &&
-      config["hidden_size"].is_number_integer() && config["num_attention_heads"].get<std::int64_t>() > 0) {
-    const std::int64_t head_dim =
-        key_length != nullptr && key_length->is_number_integer()
-            ? key_length->get<std::int64_t>()
-            : config["hidden_size"].get<std::int64_t>() / config["num_attention_heads"].get<std::int64_t>();
-    if (rotated->get<std::int64_t>() != head_dim) {
-      return unsupported("GGUF metadata key " + prefix + "rope.dimension_count is " + shown(*rotated) +
-                         ", but head_dim is " + std::to_string(head_dim) +
-                         ": rotating a part of each head is not supported");
-    }
+  if (rotated != nullptr && *rotated != config["head_dim"]) {
+    return unsupported("GGUF metadata key " + prefix + "rope.dimension_count is " + shown(*rotated) +
+                       ", but head_dim is " + shown(config["head_dim"]) +
+                       ": rotating a part of each head is not supported");
   }
   config["tie_word_embeddings"] = checkpoint.find("output.weight") == nullptr;
   for (const auto& [key, field] : {std::pair{"tokenizer.ggml.bos_token_id", "bos_token_id"},

@@ -1,0 +1,144 @@
+#include "model/gguf_config.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <map>
+
+#include "model/registry.h"
+#include "nn/rope.h"
+
+namespace tenon::model {
+namespace {
+
+using testing::HasSubstr;
+
+// A GGUF file that is only metadata and a few tensors.
+class FakeGguf final : public weights::Checkpoint {
+ public:
+  explicit FakeGguf(const char* metadata) : metadata_(Json::parse(metadata)) {}
+  void set(const char* key, Json value) { metadata_[key] = std::move(value); }
+  void add(const std::string& name, std::vector<float> data) {
+    data_[name] = std::move(data);
+    tensors_[name] = {tensor::DType::kF32,
+                      {static_cast<std::int64_t>(data_[name].size())},
+                      reinterpret_cast<const std::byte*>(data_[name].data())};
+    names_.push_back(name);
+  }
+  weights::Format format() const override { return weights::Format::kGguf; }
+  const std::vector<std::string>& names() const override { return names_; }
+  const tensor::TensorView* find(const std::string& name) const override {
+    const auto it = tensors_.find(name);
+    return it == tensors_.end() ? nullptr : &it->second;
+  }
+  std::string file_of(const std::string&) const override { return "fake.gguf"; }
+  void release(const std::string&) const override {}
+  const Json& metadata() const override { return metadata_; }
+
+ private:
+  Json metadata_;
+  std::vector<std::string> names_;
+  std::map<std::string, std::vector<float>> data_;
+  std::map<std::string, tensor::TensorView> tensors_;
+};
+
+FakeGguf llama() {
+  return FakeGguf(R"({"general.architecture": "llama", "llama.context_length": 512, "llama.embedding_length": 64,
+    "llama.block_count": 2, "llama.feed_forward_length": 96, "llama.attention.head_count": 4,
+    "llama.attention.head_count_kv": 2, "llama.attention.layer_norm_rms_epsilon": 1e-5, "llama.rope.freq_base": 500000.0,
+    "llama.rope.dimension_count": 16, "tokenizer.ggml.tokens": ["a", "b", "c"], "tokenizer.ggml.eos_token_id": 2})");
+}
+
+Result<Json> config_of(const FakeGguf& file) {
+  const Json& architecture = file.metadata()["general.architecture"];
+  return find_gguf_architecture(architecture.get<std::string>())->architecture->gguf.config(file);
+}
+
+std::string error_of(const FakeGguf& file) {
+  const auto config = config_of(file);
+  return config ? "(no error)" : config.error().message;
+}
+
+TEST(GgufConfig, BecomesAConfigThatParses) {
+  const FakeGguf file = llama();
+  const auto config = config_of(file);
+  ASSERT_TRUE(config) << config.error().message;
+  EXPECT_EQ((*config)["vocab_size"], 3);
+  EXPECT_EQ((*config)["head_dim"], 16);
+  EXPECT_EQ((*config)["tie_word_embeddings"], true);
+  EXPECT_EQ((*config)["attention_bias"], false);
+  EXPECT_EQ((*config)["rope_parameters"], Json::parse(R"({"rope_theta": 500000.0, "rope_type": "default"})"));
+  const auto parsed = parse_config(*find_architecture("LlamaForCausalLM", nullptr)->architecture, *config);
+  ASSERT_TRUE(parsed) << parsed.error().message;
+  EXPECT_EQ((*parsed)->max_position_embeddings, 512);
+  EXPECT_EQ((*parsed)->eos_token_ids, (std::vector<std::int32_t>{2}));
+}
+
+TEST(GgufConfig, TensorsSayWhatMetadataDoesNot) {
+  FakeGguf file = llama();
+  file.add("output.weight", {0});
+  file.add("blk.0.attn_q.bias", {0});
+  file.add("rope_freqs.weight", {1, 1, 1, 1, 2, 4, 8, 8});
+  const auto config = config_of(file);
+  ASSERT_TRUE(config) << config.error().message;
+  EXPECT_EQ((*config)["tie_word_embeddings"], false);
+  EXPECT_EQ((*config)["attention_bias"], true);
+  ConfigReader reader(*config, "Test");
+  const nn::RopeFrequencies scaled = nn::rope_frequencies(reader.rope(16, 512), 512);
+  nn::RopeConfig plain{.rope_theta = 500000.0, .head_dim = 16, .max_position_embeddings = 512};
+  EXPECT_EQ(scaled.inv_freq[5], nn::rope_frequencies(plain, 512).inv_freq[5] / 4);
+  EXPECT_EQ(scaled.inv_freq[0], 1.0);
+
+  file.add("rope_freqs.weight", {1, 1, 1, 1, 2, 4, 8, -8});
+  EXPECT_THAT(error_of(file), HasSubstr("rope_freqs.weight holds a factor that is not positive"));
+}
+
+TEST(GgufConfig, RopeScaling) {
+  FakeGguf file = llama();
+  file.set("llama.rope.scaling.type", "yarn");
+  file.set("llama.rope.scaling.factor", 4.0);
+  file.set("llama.rope.scaling.original_context_length", 128);
+  EXPECT_EQ((*config_of(file))["rope_parameters"], Json::parse(R"({"rope_theta": 500000.0, "rope_type": "yarn",
+    "factor": 4.0, "original_max_position_embeddings": 128})"));
+  file.set("llama.rope.scaling.type", "longrope");
+  EXPECT_THAT(error_of(file), HasSubstr("\"longrope\"; known are none, linear and yarn"));
+}
+
+TEST(GgufConfig, UnknownKeysAreRefusedByName) {
+  FakeGguf file = llama();
+  file.set("llama.expert_count", 0);
+  EXPECT_EQ(error_of(file), "(no error)");
+  file.set("llama.logit_scale", 0.25);
+  EXPECT_THAT(error_of(file),
+              HasSubstr("GGUF metadata key llama.logit_scale is 0.25, but LlamaForCausalLM does not read it"));
+}
+
+TEST(GgufConfig, HeadsOfOneWidthFullyRotated) {
+  FakeGguf file = llama();
+  file.set("llama.rope.dimension_count", 8);
+  EXPECT_THAT(error_of(file), HasSubstr("rotating a part of each head"));
+  FakeGguf other = llama();
+  other.set("llama.attention.key_length", 16);
+  other.set("llama.attention.value_length", 8);
+  EXPECT_THAT(error_of(other), HasSubstr("attention.value_length differs"));
+}
+
+TEST(GgufConfig, Gemma3) {
+  FakeGguf file(R"({"general.architecture": "gemma3", "gemma3.context_length": 32768, "gemma3.embedding_length": 640,
+    "gemma3.block_count": 7, "gemma3.feed_forward_length": 2048, "gemma3.attention.head_count": 4,
+    "gemma3.attention.head_count_kv": 1, "gemma3.attention.key_length": 256, "gemma3.attention.value_length": 256,
+    "gemma3.attention.layer_norm_rms_epsilon": 1e-6, "gemma3.rope.freq_base": 1000000.0, "gemma3.rope.scaling.type": "linear",
+    "gemma3.rope.scaling.factor": 8.0, "gemma3.attention.sliding_window": 512, "tokenizer.ggml.tokens": ["a"]})");
+  const auto config = config_of(file);
+  ASSERT_TRUE(config) << config.error().message;
+  EXPECT_EQ((*config)["query_pre_attn_scalar"], 256);
+  EXPECT_EQ((*config)["rope_parameters"]["full_attention"]["factor"], 8.0);
+  EXPECT_EQ((*config)["rope_parameters"]["sliding_attention"]["rope_theta"], 10000.0);
+  const auto parsed = parse_config(*find_architecture("Gemma3ForCausalLM", nullptr)->architecture, *config);
+  EXPECT_TRUE(parsed) << parsed.error().message;
+  file.set("gemma3.block_count", 62);
+  EXPECT_EQ((*config_of(file))["query_pre_attn_scalar"], 160) << "27B: hidden_size / heads";
+}
+
+}  // namespace
+}  // namespace tenon::model
