@@ -20,6 +20,8 @@ Result<tensor::RowView> fetch(WeightProvider& provider, const std::string& name,
   return rows;
 }
 
+constexpr std::int64_t kHugePage = std::int64_t{2} << 20;
+
 // Row pointers of one panel of one source; null beyond its last row.
 void pack_one(const tensor::RowView& rows, tensor::DType dtype, std::int64_t panel, std::byte* out) {
   std::array<const std::byte*, kernels::kPanel> pointers{};
@@ -36,7 +38,10 @@ Status pack_matrix(const MatrixRecipe& recipe, WeightProvider& provider, const s
   for (std::size_t s = 0; s < recipe.weights.size(); ++s) {
     TENON_ASSIGN(const tensor::RowView rows, fetch(provider, recipe.weights[s], recipe.sizes[s], recipe.place.k));
     const std::int64_t panels = (rows.n + kernels::kPanel - 1) / kernels::kPanel;
-    pool.parallel_for(panels, 1, [&](std::int64_t from, std::int64_t to) {
+    // About a huge page at a time: two threads that first touch one page at the same moment both have it zeroed.
+    const std::int64_t grain = std::clamp<std::int64_t>(kHugePage / recipe.place.panel_bytes, 1,
+                                                        std::max<std::int64_t>(1, panels / (2 * pool.size())));
+    pool.parallel_for(panels, grain, [&](std::int64_t from, std::int64_t to) {
       for (std::int64_t p = from; p < to; ++p) {
         const std::int64_t target = recipe.alternate ? 2 * p + static_cast<std::int64_t>(s) : begin + p;
         pack_one(rows, recipe.place.dtype, p, base + recipe.place.offset + target * recipe.place.panel_bytes);
