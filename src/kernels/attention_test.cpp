@@ -339,6 +339,20 @@ TEST_P(Attention, ItemsAreManyEvenForOneToken) {
   EXPECT_EQ(GetParam().attention->attention_items(task), 4);
 }
 
+TEST_P(Attention, ScratchIsEnoughForAnyBatch) {
+  // The few items of one token split their heads; those of many tokens do not, and must fit in the same scratch.
+  const tensor::KvLayout layout{DType::kBF16, {{1, 64, 64}}};
+  const auto bytes = [&](int tokens) {
+    std::vector<std::int32_t> ids(static_cast<std::size_t>(tokens)), positions = ids, offsets = {0, tokens},
+                                                                     table = {0, 1, 2};
+    const tensor::Batch batch{ids, positions, offsets, table, 3, {}};
+    const AttentionTask task{nullptr, 256, nullptr, 256, 4, &layout, 0, nullptr, &batch};
+    return GetParam().attention->attention_scratch_bytes(task);
+  };
+  EXPECT_EQ(bytes(1), bytes(150));
+  EXPECT_GE(bytes(1), 16 * 4 * 64 * 4);
+}
+
 TEST_P(Attention, AppendRoundsToNearestEvenInTheDocumentedPlaces) {
   for (const DType dtype : {DType::kBF16, DType::kF32}) {
     const tensor::KvLayout layout{dtype, {{2, 18, 22}}};

@@ -85,7 +85,8 @@ class AttentionKernels {
   template <class Kv>
   static void run(const AttentionTask& task, std::int64_t begin, std::int64_t end, std::byte* scratch) {
     const AttentionItems items(task);
-    const AttentionScratch layout(task, items);
+    const AttentionScratch layout(task);
+    const Pages pages{task.kv->page_bytes(), task.kv->key_offset(task.layer, 0), task.kv->value_offset(task.layer, 0)};
     const auto address = reinterpret_cast<std::uintptr_t>(scratch);
     auto* floats = reinterpret_cast<float*>((address + 63) / 64 * 64);
     TokenBlock block;
@@ -96,9 +97,16 @@ class AttentionKernels {
       const int group = task.heads / items.kv_heads;
       const int first = within % items.parts * items.heads;
       const int heads = group - first < items.heads ? group - first : items.heads;
-      Item<Kv>(task, layout, floats, block, kv_head, kv_head * group + first, heads).run();
+      Item<Kv>(task, layout, pages, floats, block, kv_head, kv_head * group + first, heads).run();
     }
   }
+
+  /// Where the layer's first key block and its first value block lie in a page, in elements.
+  struct Pages {
+    std::int64_t bytes;
+    std::int64_t keys;
+    std::int64_t values;
+  };
 
   /// One item. Its query rows are numbered by token, then head.
   template <class Kv>
@@ -107,8 +115,8 @@ class AttentionKernels {
     using Element = typename Kv::Element;
 
    public:
-    Item(const AttentionTask& task, const AttentionScratch& layout, float* scratch, const TokenBlock& block,
-         int kv_head, int first_head, int heads)
+    Item(const AttentionTask& task, const AttentionScratch& layout, const Pages& pages, float* scratch,
+         const TokenBlock& block, int kv_head, int first_head, int heads)
         : task_(task),
           layer_(task.kv->layers.data()[task.layer]),
           block_(block),
@@ -122,9 +130,9 @@ class AttentionKernels {
           maxima_(scratch + layout.maxima),
           totals_(scratch + layout.totals),
           table_(task.batch->page_table.data() + std::int64_t{block.row} * task.batch->max_pages),
-          page_bytes_(task.kv->page_bytes()),
-          key_offset_(task.kv->key_offset(task.layer, kv_head)),
-          value_offset_(task.kv->value_offset(task.layer, kv_head)) {}
+          page_bytes_(pages.bytes),
+          key_offset_(pages.keys + std::int64_t{kv_head} * layer_.key_dim * kPage),
+          value_offset_(pages.values + std::int64_t{kv_head} * layer_.value_dim * kPage) {}
 
     void run() {
       for (int r = 0; r < rows_; ++r) {

@@ -26,18 +26,26 @@ const tensor::KvLayer& layer_of(const AttentionTask& task) {
   return task.kv->layers[static_cast<std::size_t>(task.layer)];
 }
 
+int group_of(const AttentionTask& task) {
+  const int kv_heads = layer_of(task).num_kv_heads;
+  TENON_CHECK(kv_heads > 0 && task.heads % kv_heads == 0, "query heads must be a multiple of the kv heads");
+  return task.heads / kv_heads;
+}
+
+int block_tokens(const AttentionTask& task) {
+  const std::int64_t fitting = kItemFloats / layer_of(task).value_dim;
+  const auto rows = static_cast<int>(fitting < kMaxItemRows ? fitting : kMaxItemRows);
+  const int group = group_of(task);
+  return rows > group ? rows / group : 1;
+}
+
 std::int64_t round_up(std::int64_t n, std::int64_t to) { return (n + to - 1) / to * to; }
 
 }  // namespace
 
-AttentionItems::AttentionItems(const AttentionTask& task) {
-  const tensor::KvLayer& layer = layer_of(task);
-  kv_heads = layer.num_kv_heads;
-  TENON_CHECK(kv_heads > 0 && task.heads % kv_heads == 0, "query heads must be a multiple of the kv heads");
-  const int group = task.heads / kv_heads;
-  std::int64_t rows = kItemFloats / layer.value_dim;
-  rows = rows > kMaxItemRows ? kMaxItemRows : rows;
-  tokens = rows > group ? static_cast<int>(rows / group) : 1;
+AttentionItems::AttentionItems(const AttentionTask& task)
+    : tokens(block_tokens(task)), kv_heads(layer_of(task).num_kv_heads) {
+  const int group = group_of(task);
   for (int r = 0; r < task.batch->rows(); ++r) blocks += blocks_of(tokens_of(*task.batch, r), tokens);
   heads = group;
   while (heads > 1 && blocks * kv_heads * parts < kFewItems) {
@@ -62,9 +70,8 @@ TokenBlock token_block(const AttentionTask& task, const AttentionItems& items, s
   check_failed("index < items.blocks", "no such attention item", std::source_location::current());
 }
 
-AttentionScratch::AttentionScratch(const AttentionTask& task, const AttentionItems& items)
-    : stride(round_up(layer_of(task).value_dim, 32)) {
-  const std::int64_t rows = std::int64_t{items.tokens} * items.heads;
+AttentionScratch::AttentionScratch(const AttentionTask& task) : stride(round_up(layer_of(task).value_dim, 32)) {
+  const std::int64_t rows = std::int64_t{block_tokens(task)} * group_of(task);
   scores = round_up(rows * stride, 16);
   maxima = scores + kTileRows * tensor::kPageTokens;
   totals = maxima + round_up(rows, 16);
@@ -75,7 +82,7 @@ std::int64_t attention_items(const AttentionTask& task) { return AttentionItems(
 
 std::int64_t attention_scratch_bytes(const AttentionTask& task) {
   // A cache line more, to align it.
-  return AttentionScratch(task, AttentionItems(task)).floats * static_cast<std::int64_t>(sizeof(float)) + 64;
+  return AttentionScratch(task).floats * static_cast<std::int64_t>(sizeof(float)) + 64;
 }
 
 }  // namespace tenon::kernels

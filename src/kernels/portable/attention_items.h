@@ -34,7 +34,8 @@ struct TokenBlock {
 /// Block `index` (0 .. blocks - 1) in the order in which items come.
 TokenBlock token_block(const AttentionTask& task, const AttentionItems& items, std::int64_t index);
 
-/// Per item, each 64-byte aligned: the running sums [rows][stride], the tile's scores, the softmax's maximum and sum.
+/// For one item, each 64-byte aligned: the running sums [rows][stride], the tile's scores, the softmax's maximum and
+/// sum. Room for the largest item of any batch, so that its size can be asked once.
 struct AttentionScratch {
   std::int64_t stride = 0;  ///< value_dim rounded up to 32
   std::int64_t sums = 0;    ///< offsets in floats
@@ -43,7 +44,7 @@ struct AttentionScratch {
   std::int64_t totals = 0;
   std::int64_t floats = 0;
 
-  AttentionScratch(const AttentionTask& task, const AttentionItems& items);
+  explicit AttentionScratch(const AttentionTask& task);
 };
 
 std::int64_t attention_items(const AttentionTask& task);
