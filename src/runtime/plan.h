@@ -34,8 +34,8 @@ struct Plan {
   std::int64_t scratch_bytes = 0, replica_bytes = 0;  ///< of each thread
   std::int64_t weight_bytes = 0, streamed_bytes = 0;
   double flops_per_token = 0, flops_per_sampled_row = 0;  ///< of the matmuls
-  std::vector<std::string> tables;  ///< embedding tables, by weight name
-  Place logits;                     ///< [sampled_rows, vocab_size], contiguous
+  std::vector<std::string> tables;                        ///< embedding tables, by weight name
+  Place logits;                                           ///< [sampled_rows, vocab_size], contiguous
   std::int64_t vocab_size = 0;
   std::vector<TapPlace> taps;
 };
