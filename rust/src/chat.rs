@@ -6,7 +6,7 @@ use std::fmt;
 use std::ptr;
 
 use minijinja::syntax::SyntaxConfig;
-use minijinja::value::{Serde, Value, ValueKind};
+use minijinja::value::{Rest, Serde, Value, ValueKind};
 use minijinja::{AutoEscape, Environment, Error, ErrorKind, Output, State, UndefinedBehavior};
 
 use crate::abi::{enter, invalid, quiet, text, Bytes, Failure, Outcome, Status};
@@ -74,8 +74,10 @@ fn create(source: &str) -> Outcome<Handle> {
     environment.set_formatter(print);
     environment.set_unknown_method_callback(python::call_method);
     environment.add_filter("tojson", python::tojson);
+    environment.add_filter("int", python::int);
+    environment.add_filter("float", python::float);
     environment.add_function("raise_exception", raise_exception);
-    environment.add_function("cycler", minijinja_contrib::globals::cycler);
+    environment.add_function("cycler", |items: Rest<Value>| minijinja_contrib::globals::cycler(items.0));
     environment.add_function("joiner", minijinja_contrib::globals::joiner);
     // minijinja iterates over None as over an empty list; templates ask which of the two a content is.
     environment.add_test("iterable", |value: &Value| !value.is_none() && value.try_iter().is_ok());
@@ -83,7 +85,10 @@ fn create(source: &str) -> Outcome<Handle> {
     environment.add_test("sequence", |value: &Value| {
         value.is_undefined() || matches!(value.kind(), ValueKind::Seq | ValueKind::String | ValueKind::Map)
     });
-    environment.add_template_owned(NAME, tags::rewrite(source)).map_err(|e| failure(&e))?;
+    environment.add_test("callable", |value: &Value| value.kind() == ValueKind::Plain);
+    // Jinja reads every kind of line end as \n.
+    let source = tags::rewrite(&source.replace("\r\n", "\n").replace('\r', "\n"));
+    environment.add_template_owned(NAME, source).map_err(|e| failure(&e))?;
     Ok(Handle { environment })
 }
 

@@ -1,6 +1,6 @@
 //! Where Python shows through a template: json.dumps, repr of floats, and str methods that minijinja-contrib lacks.
 
-use minijinja::value::{from_args, Kwargs, Value, ValueKind};
+use minijinja::value::{from_args, Kwargs, Tuple, Value, ValueKind};
 use minijinja::{Error, ErrorKind, State};
 use minijinja_contrib::pycompat;
 
@@ -200,6 +200,41 @@ pub fn tojson(
     Ok(Value::from(out))
 }
 
+/// Jinja's int filter: what is no number becomes `default`.
+pub fn int(value: &Value, default: Option<Value>, base: Option<u32>, kwargs: Kwargs) -> Result<Value, Error> {
+    let default = default.or(kwargs.get("default")?).unwrap_or_else(|| Value::from(0));
+    let base = base.or(kwargs.get("base")?).filter(|base| (2..=36).contains(base)).unwrap_or(10);
+    kwargs.assert_all_used()?;
+    if value.is_integer() || value.kind() == ValueKind::Bool {
+        return Ok(i128::try_from(value.clone()).map_or(default, Value::from));
+    }
+    let parsed = match value.as_str().map(str::trim) {
+        Some(text) => {
+            let digits = if base == 16 { text.trim_start_matches("0x").trim_start_matches("0X") } else { text };
+            let whole = i128::from_str_radix(&digits.replace('_', ""), base).ok();
+            whole.or_else(|| text.parse().ok().and_then(truncated))
+        }
+        None => f64::try_from(value.clone()).ok().and_then(truncated),
+    };
+    Ok(parsed.map_or(default, Value::from))
+}
+
+fn truncated(value: f64) -> Option<i128> {
+    (value.abs() < 1e38).then_some(value as i128)
+}
+
+/// Jinja's float filter: what is no number becomes `default`.
+pub fn float(value: &Value, default: Option<Value>, kwargs: Kwargs) -> Result<Value, Error> {
+    let default = default.or(kwargs.get("default")?).unwrap_or_else(|| Value::from(0.0));
+    kwargs.assert_all_used()?;
+    let parsed = match value.as_str() {
+        Some(text) => text.trim().parse().ok(),
+        None if value.kind() == ValueKind::Bool => Some(f64::from(u8::from(value.is_true()))),
+        None => f64::try_from(value.clone()).ok(),
+    };
+    Ok(parsed.map_or(default, Value::from))
+}
+
 /// str(value) for `{{ value }}`, where minijinja prints it otherwise: floats in scientific notation.
 pub fn printed(value: &Value) -> Option<String> {
     (value.kind() == ValueKind::Number && !value.is_integer()).then(|| number(value, false))
@@ -237,12 +272,12 @@ fn string_method(text: &str, method: &str, args: &[Value]) -> Option<Result<Valu
         "removeprefix" => one(args).map(|prefix| Value::from(text.strip_prefix(prefix).unwrap_or(text))),
         "removesuffix" => one(args).map(|suffix| Value::from(text.strip_suffix(suffix).unwrap_or(text))),
         "partition" => one(args).and_then(separator).map(|sep| match text.split_once(sep) {
-            Some((head, tail)) => strings([head, sep, tail]),
-            None => strings([text, "", ""]),
+            Some((head, tail)) => triple([head, sep, tail]),
+            None => triple([text, "", ""]),
         }),
         "rpartition" => one(args).and_then(separator).map(|sep| match text.rsplit_once(sep) {
-            Some((head, tail)) => strings([head, sep, tail]),
-            None => strings(["", "", text]),
+            Some((head, tail)) => triple([head, sep, tail]),
+            None => triple(["", "", text]),
         }),
         "rsplit" => rsplit(text, args),
         "index" => one(args).and_then(|part| position(text, part, text.find(part))),
@@ -261,6 +296,10 @@ fn string_method(text: &str, method: &str, args: &[Value]) -> Option<Result<Valu
         "ljust" | "rjust" | "center" | "zfill" => pad(text, method, args),
         _ => return None,
     })
+}
+
+fn triple(parts: [&str; 3]) -> Value {
+    Value::from(Tuple::new(parts.into_iter().map(Value::from).collect()))
 }
 
 fn strings<'a>(parts: impl IntoIterator<Item = &'a str>) -> Value {
@@ -293,7 +332,7 @@ fn rsplit(text: &str, args: &[Value]) -> Result<Value, Error> {
     let (sep, max): (Option<&str>, Option<i64>) = from_args(args)?;
     let limit = max.and_then(|max| usize::try_from(max).ok()).unwrap_or(usize::MAX - 1);
     let mut parts = Vec::new();
-    let mut rest = if sep.is_some() { text } else { text.trim() };
+    let mut rest = if sep.is_some() { text } else { text.trim_end() };
     while parts.len() < limit {
         let split = match sep {
             Some(sep) => rest.rsplit_once(separator(sep)?),

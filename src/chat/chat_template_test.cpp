@@ -69,14 +69,14 @@ TEST_P(ChatGoldenTest, RendersAsTransformersDoes) {
     bool same = false;
     std::string got = rendered ? *rendered : "error: " + rendered.error().message;
     if (item.contains("rendered")) {
-      same = rendered && *rendered == item["rendered"];
+      same = rendered && *rendered == item["rendered"].get<std::string>();
     } else if (item["error_kind"] == "TemplateError") {
-      same = !rendered && rendered.error().message == item["error"] &&
+      same = !rendered && rendered.error().message == item["error"].get<std::string>() &&
              rendered.error().code == ErrorCode::kInvalidArgument;
     } else {
       // Python's own complaint about a wrong type: its words are not ours, but there must be one. (A loop over None,
       // which is what a content of null is to some templates, is one that ends at once.)
-      same = !rendered || item["error"] == "'NoneType' object is not iterable";
+      same = !rendered || item["error"].get<std::string>() == "'NoneType' object is not iterable";
     }
     if (item.value("js_agrees", true)) {
       right += same;
@@ -141,6 +141,16 @@ TEST(ChatTemplateTest, PythonMethods) {
   EXPECT_EQ(
       render("{{ 'hello world'.title() }} {{ 'aXb'.upper() }} {{ 'a-b'.replace('-', '+') }} {{ 'abc'.find('c') }}"),
       "Hello World AXB a+b 2");
+}
+
+TEST(ChatTemplateTest, JinjaFilters) {
+  EXPECT_EQ(render("{{ '12'|int }}{{ 'z'|int }}{{ 'z'|int(7) }}{{ 3.7|int }}{{ '0x1F'|int(base=16) }}{{ 'z'|float }}{{ "
+                   "'1.5'|float }}"),
+            "12073310.01.5");
+  EXPECT_EQ(render("{{ 'k=v'.partition('=') }}{{ ' a  b c '.rsplit(None, 1) }}{{ cycler('a', 'b').next() }}{{ range is "
+                   "callable }}"),
+            "('k', '=', 'v')[' a  b', 'c']aTrue");
+  EXPECT_EQ(render("\r\n{% if true %}\r\na\r\n{% endif %}\r\nb"), "\na\nb");
 }
 
 TEST(ChatTemplateTest, DictMethodsWinOverKeys) {

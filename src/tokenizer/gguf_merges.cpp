@@ -16,6 +16,7 @@ constexpr double kUserDefinedScore = std::numeric_limits<double>::infinity();
 struct Candidate {
   double score;
   std::uint32_t left_length, right_length;  // in characters
+  std::uint32_t order;                      ///< of the piece, and within it of the ids; last of the keys
   MergePair pair;
 };
 
@@ -90,14 +91,17 @@ Result<std::vector<MergePair>> reconstruct_merges(const std::vector<std::string>
       candidates.push_back({.score = score,
                             .left_length = static_cast<std::uint32_t>(i + 1),
                             .right_length = static_cast<std::uint32_t>(cuts.size() - i),
+                            .order = 0,
                             .pair = {left, right}});
     }
     std::sort(candidates.begin() + first, candidates.end(), [](const Candidate& a, const Candidate& b) {
       return std::tie(a.pair.left, a.pair.right) < std::tie(b.pair.left, b.pair.right);
     });
   }
-  std::stable_sort(candidates.begin(), candidates.end(), [](const Candidate& a, const Candidate& b) {
-    return std::tie(a.score, a.left_length, a.right_length) > std::tie(b.score, b.left_length, b.right_length);
+  for (std::size_t i = 0; i < candidates.size(); ++i) candidates[i].order = static_cast<std::uint32_t>(i);
+  std::sort(candidates.begin(), candidates.end(), [](const Candidate& a, const Candidate& b) {
+    return std::tie(a.score, a.left_length, a.right_length, b.order) >
+           std::tie(b.score, b.left_length, b.right_length, a.order);
   });
   std::vector<MergePair> merges;
   merges.reserve(candidates.size());

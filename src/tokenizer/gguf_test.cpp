@@ -126,7 +126,7 @@ TEST_P(GgufTest, SameIdsAsTokenizerJson) {
   const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
   ASSERT_TRUE(made) << made.error().message;
   const auto& tokenizer = **made;
-  EXPECT_EQ(tokenizer.vocab_size(), golden["vocab_size_with_added"]);
+  EXPECT_EQ(tokenizer.vocab_size(), golden["vocab_size_with_added"].get<std::int32_t>());
   std::set<std::string> wrong;
   for (const auto& item : golden["cases"]) {
     const std::string text = item["text"];
@@ -140,7 +140,7 @@ TEST_P(GgufTest, SameIdsAsTokenizerJson) {
     }
   }
   for (const auto& item : golden["decode"]) {
-    EXPECT_EQ(tokenizer.decode(item["ids"].get<Ids>(), false).value(), item["text"]);
+    EXPECT_EQ(tokenizer.decode(item["ids"].get<Ids>(), false).value(), item["text"].get<std::string>());
   }
   std::printf("%zu texts, %zu wrong; built in %.3f s\n", golden["cases"].size(), wrong.size(), seconds.count());
   for (const auto& text : wrong) ADD_FAILURE() << Json(text);
