@@ -2,6 +2,7 @@
 
 #include <openssl/crypto.h>
 
+#include <charconv>
 #include <chrono>
 #include <random>
 
@@ -22,6 +23,22 @@ void refuse(Exchange& exchange, int status, const Error& error, Exchange::Header
 void refuse(Exchange& exchange, const Error& error) {
   const int status = http_status(error);
   refuse(exchange, status, error, status == 429 ? Exchange::Headers{{"Retry-After", "1"}} : Exchange::Headers{});
+}
+
+// %2F and the like, as clients write the slash of a model's name; what is no escape stays.
+std::string unescaped(std::string_view text) {
+  std::string out;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    unsigned byte = 0;
+    const char* digits = text.data() + i + 1;
+    if (text[i] == '%' && i + 2 < text.size() && std::from_chars(digits, digits + 2, byte, 16).ptr == digits + 2) {
+      out += static_cast<char>(byte);
+      i += 2;
+    } else {
+      out += text[i];
+    }
+  }
+  return out;
 }
 
 bool key_matches(const std::string& authorization, const std::string& key) {
@@ -88,7 +105,7 @@ void Api::handle(const HttpRequest& request, const std::shared_ptr<Exchange>& ex
   }
   constexpr std::string_view kModels = "/v1/models/";
   if (request.path.starts_with(kModels) && request.method == "GET") {
-    const std::string name = request.path.substr(kModels.size());
+    const std::string name = unescaped(std::string_view(request.path).substr(kModels.size()));
     if (name == options_.model_name) return exchange->respond(200, dump(model_object()));
     return refuse(*exchange,
                   {ErrorCode::kNotFound,

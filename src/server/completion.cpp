@@ -43,7 +43,7 @@ void Completion::on_delta(const generate::Delta& delta) {
   } else {
     text_ += delta.text;
   }
-  if (last) finish(delta);
+  if (last && reply_) finish(delta);  // sending may find that the client is gone
 }
 
 void Completion::finish(const generate::Delta& last) {

@@ -26,6 +26,12 @@ class HttpServer final : public Server {
     context_->io = io_;
   }
 
+  ~HttpServer() override {
+    // Sessions that still answer end here, while all that they call is alive.
+    context_->became_idle = nullptr;
+    const auto busy = std::exchange(context_->busy, {});
+  }
+
   Status listen() {
     error_code ec;
     const std::string where = options_.host + ":" + std::to_string(options_.port);
@@ -85,15 +91,19 @@ class HttpServer final : public Server {
   }
 
   void drain() {
-    TENON_LOG_INFO("shutting down: {} running requests may finish; press Ctrl-C again to end at once", context_->busy);
+    TENON_LOG_INFO("shutting down: {} running requests may finish; press Ctrl-C again to end at once",
+                   context_->busy.size());
     api_.drain();
     context_->draining = true;
     context_->became_idle = [this] {
-      // A little later, so that the last answer is written.
-      retry_.expires_after(std::chrono::milliseconds(200));
-      retry_.async_wait([this](error_code) { io_->stop(); });
+      // A little later, so that the last answer is written. What is refused meanwhile must not put it off.
+      context_->became_idle = nullptr;
+      deadline_.expires_after(std::chrono::milliseconds(200));
+      deadline_.async_wait([this](error_code timer_ec) {
+        if (!timer_ec) io_->stop();
+      });
     };
-    if (context_->busy == 0) return io_->stop();
+    if (context_->busy.empty()) return io_->stop();
     deadline_.expires_after(std::chrono::seconds(options_.drain_seconds));
     deadline_.async_wait([this](error_code timer_ec) {
       if (!timer_ec) io_->stop();

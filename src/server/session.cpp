@@ -58,9 +58,9 @@ class Session : public std::enable_shared_from_this<Session> {
   void read_request() {
     parser_.emplace();
     parser_->body_limit(context_->options->max_body_bytes);
-    stream_.expires_after(std::chrono::seconds(context_->options->idle_seconds));
-    http::async_read(stream_, buffer_, *parser_,
-                     [self = shared_from_this()](error_code ec, std::size_t) { self->on_request(ec); });
+    expire_when_idle();
+    http::async_read_header(stream_, buffer_, *parser_,
+                            [self = shared_from_this()](error_code ec, std::size_t) { self->on_header(ec); });
   }
 
   void respond(int status, const std::string& body, const std::string& content_type, const Exchange::Headers& headers) {
@@ -84,15 +84,19 @@ class Session : public std::enable_shared_from_this<Session> {
     http::response<http::empty_body> response{http::status::ok, version_};
     response.set(http::field::content_type, "text/event-stream; charset=utf-8");
     response.set(http::field::cache_control, "no-cache");
-    response.keep_alive(keep_alive());
     chunked_ = version_ >= 11;
+    if (!chunked_) keep_alive_ = false;  // HTTP/1.0: the end of the connection is the end of the events
+    response.keep_alive(keep_alive());
     if (chunked_) response.chunked(true);
     std::ostringstream text;
     text << response.base();
     send(text.str());
   }
 
-  void send_event(const std::string& data) { send_chunk("data: " + data + "\n\n"); }
+  void send_event(const std::string& data) {
+    send_chunk("data: " + data + "\n\n");
+    if (unsent_ > kMaxUnsent) hung_up();
+  }
 
   void end_events() {
     if (chunked_) send("0\r\n\r\n");
@@ -102,8 +106,29 @@ class Session : public std::enable_shared_from_this<Session> {
  private:
   bool keep_alive() const { return keep_alive_ && !context_->draining; }
 
+  void expire_when_idle() { stream_.expires_after(std::chrono::seconds(context_->options->idle_seconds)); }
+
+  void on_header(error_code ec) {
+    if (ec) return on_request(ec);
+    const bool waits = parser_->get().version() >= 11 && buffer_.size() == 0 &&
+                       beast::iequals(parser_->get()[http::field::expect], "100-continue");
+    if (!waits) return read_body();
+    static constexpr std::string_view kContinue = "HTTP/1.1 100 Continue\r\n\r\n";
+    asio::async_write(stream_, asio::buffer(kContinue.data(), kContinue.size()),
+                      [self = shared_from_this()](error_code write_ec, std::size_t) {
+                        if (write_ec) return self->close();
+                        self->read_body();
+                      });
+  }
+
+  void read_body() {
+    http::async_read(stream_, buffer_, *parser_,
+                     [self = shared_from_this()](error_code ec, std::size_t) { self->on_request(ec); });
+  }
+
   void on_request(error_code ec) {
-    if (ec == http::error::body_limit || ec == http::error::buffer_overflow || ec == http::error::header_limit) {
+    if (ec == http::error::header_limit) return refuse(431, "the request's header is larger than 8192 bytes");
+    if (ec == http::error::body_limit || ec == http::error::buffer_overflow) {
       return refuse(413, "the request is larger than the limit of " +
                              std::to_string(context_->options->max_body_bytes) + " bytes");
     }
@@ -122,33 +147,34 @@ class Session : public std::enable_shared_from_this<Session> {
     out.authorization = std::string(request[http::field::authorization]);
     out.body = std::move(request.body());
     begin();
-    // While the reply runs, a read tells that the client went away.
-    stream_.expires_never();
-    watch();
     context_->api->handle(out, exchange_);
+    watch();  // while the reply runs, a read tells that the client went away
   }
 
   // A request that could not be read: answered once, then the connection is closed.
   void refuse(int status, const std::string& message) {
-    keep_alive_ = false;
+    keep_alive_ = head_ = false;
     begin();
     respond(status, dump(error_object(status, {ErrorCode::kInvalidArgument, message})), "application/json", {});
   }
 
   void begin() {
-    ++context_->busy;
+    context_->busy.emplace(this, shared_from_this());
     exchange_ = std::make_shared<SessionExchange>(weak_from_this(), context_->io);
   }
 
   void watch() {
     if (watching_ || !exchange_) return;
     watching_ = true;
+    stream_.expires_never();  // of reads: a write that runs keeps its time limit
     // Bytes of a pipelined next request may arrive too: they stay in the buffer.
     stream_.async_read_some(buffer_.prepare(4096), [self = shared_from_this()](error_code ec, std::size_t n) {
       self->watching_ = false;
       self->buffer_.commit(n);
       if (self->closed_) return;
-      if (ec && ec != asio::error::operation_aborted) return self->hung_up();
+      // Once the answer is complete, the end of the requests is no hang-up: it is met again by the next read.
+      const bool ended = ec == asio::error::eof && !self->exchange_;
+      if (ec && ec != asio::error::operation_aborted && !ended) return self->hung_up();
       if (self->exchange_ && self->buffer_.size() < 65536) return self->watch();
       if (self->read_next_ && self->queue_.empty()) self->next();
     });
@@ -168,7 +194,8 @@ class Session : public std::enable_shared_from_this<Session> {
   }
 
   void done() {
-    if (--context_->busy == 0 && context_->draining && context_->became_idle) context_->became_idle();
+    const auto self = context_->busy.extract(this);  // until the end of this function
+    if (context_->busy.empty() && context_->draining && context_->became_idle) context_->became_idle();
   }
 
   // The answer is written (to the queue): the next request may follow.
@@ -212,13 +239,12 @@ class Session : public std::enable_shared_from_this<Session> {
   void send(std::string data) {
     if (closed_) return;
     unsent_ += data.size();
-    if (unsent_ > kMaxUnsent && exchange_) return hung_up();
     queue_.push_back(std::move(data));
     if (queue_.size() == 1) write();
   }
 
   void write() {
-    if (!exchange_) stream_.expires_after(std::chrono::seconds(context_->options->idle_seconds));
+    expire_when_idle();
     asio::async_write(stream_, asio::buffer(queue_.front()), [self = shared_from_this()](error_code ec, std::size_t) {
       if (ec) return self->hung_up();
       self->unsent_ -= self->queue_.front().size();

@@ -6,6 +6,7 @@
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/ip/tcp.hpp>
 #include <functional>
+#include <map>
 #include <memory>
 
 #include "server/server.h"
@@ -17,9 +18,9 @@ struct SessionContext {
   Api* api;
   const ServerOptions* options;
   std::weak_ptr<boost::asio::io_context> io;
-  bool draining = false;              ///< answers say "Connection: close"
-  int busy = 0;                       ///< requests that are not yet answered whole
-  std::function<void()> became_idle;  ///< after the last of them, while draining
+  bool draining = false;                              ///< answers say "Connection: close"
+  std::map<const void*, std::shared_ptr<void>> busy;  ///< sessions whose request is not yet answered whole
+  std::function<void()> became_idle;                  ///< after the last of them, while draining
 };
 
 void start_session(boost::asio::ip::tcp::socket socket, std::shared_ptr<SessionContext> context);

@@ -1,0 +1,306 @@
+#include "server/openai.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace tenon::server {
+namespace {
+
+using testing::AllOf;
+using testing::ElementsAre;
+using testing::HasSubstr;
+
+const Json kChat = Json::parse(R"({"model": "m", "messages": [{"role": "user", "content": "hi"}]})");
+const Json kText = Json::parse(R"({"model": "m", "prompt": "hi"})");
+
+// The base body with the fields of `more` set.
+Json with(Json body, const char* more) {
+  const Json fields = Json::parse(more);
+  for (const auto& [key, value] : fields.items()) body[key] = value;
+  return body;
+}
+
+ParsedRequest chat(const char* more) {
+  auto parsed = parse_chat_request(with(kChat, more));
+  EXPECT_TRUE(parsed) << more << ": " << parsed.error().message;
+  return parsed ? std::move(*parsed) : ParsedRequest{};
+}
+
+ParsedRequest text(const char* more) {
+  auto parsed = parse_completion_request(with(kText, more));
+  EXPECT_TRUE(parsed) << more << ": " << parsed.error().message;
+  return parsed ? std::move(*parsed) : ParsedRequest{};
+}
+
+Error refused(const Result<ParsedRequest>& parsed) {
+  EXPECT_FALSE(parsed) << "accepted";
+  return parsed ? Error{ErrorCode::kInternal, "accepted"} : parsed.error();
+}
+
+TEST(OpenAiRequest, DefaultsOfChat) {
+  const ParsedRequest request = chat("{}");
+  EXPECT_EQ(request.model, "m");
+  EXPECT_FALSE(request.stream);
+  EXPECT_FALSE(request.include_usage);
+  EXPECT_FALSE(request.generate.max_tokens.has_value());
+  const auto& input = std::get<chat::RenderInput>(request.generate.prompt.value);
+  EXPECT_EQ(input.messages, kChat["messages"]);
+  EXPECT_TRUE(input.add_generation_prompt);
+}
+
+TEST(OpenAiRequest, DefaultsOfTextCompletions) {
+  const ParsedRequest request = text("{}");
+  EXPECT_EQ(request.generate.max_tokens, 16);
+  EXPECT_EQ(std::get<std::string>(request.generate.prompt.value), "hi");
+}
+
+TEST(OpenAiRequest, ReadsEveryParameter) {
+  const ParsedRequest request = chat(R"({
+    "temperature": 0.5, "top_p": 0.9, "min_p": 0.1, "top_k": 40, "seed": -7, "stop": ["a", "b"],
+    "stop_token_ids": [3, 4], "ignore_eos": true, "skip_special_tokens": false, "max_tokens": 5, "stream": true,
+    "stream_options": {"include_usage": true}, "add_generation_prompt": false, "user": "u",
+    "chat_template_kwargs": {"enable_thinking": false}})");
+  const auto& generate = request.generate;
+  EXPECT_FLOAT_EQ(generate.sampling.temperature, 0.5f);
+  EXPECT_FLOAT_EQ(generate.sampling.top_p, 0.9f);
+  EXPECT_FLOAT_EQ(generate.sampling.min_p, 0.1f);
+  EXPECT_EQ(generate.sampling.top_k, 40);
+  EXPECT_EQ(generate.sampling.seed, static_cast<std::uint64_t>(-7));
+  EXPECT_THAT(generate.stop, ElementsAre("a", "b"));
+  EXPECT_THAT(generate.stop_token_ids, ElementsAre(3, 4));
+  EXPECT_TRUE(generate.ignore_eos);
+  EXPECT_FALSE(generate.skip_special_tokens);
+  EXPECT_EQ(generate.max_tokens, 5);
+  EXPECT_TRUE(request.stream);
+  EXPECT_TRUE(request.include_usage);
+  const auto& input = std::get<chat::RenderInput>(generate.prompt.value);
+  EXPECT_FALSE(input.add_generation_prompt);
+  EXPECT_EQ(input.kwargs["enable_thinking"], false);
+}
+
+TEST(OpenAiRequest, NullCountsAsAbsent) {
+  const ParsedRequest request = chat(R"({
+    "temperature": null, "seed": null, "stop": null, "max_tokens": null, "stream": null, "stream_options": null,
+    "tools": null, "n": null, "response_format": null, "logit_bias": null, "user": null})");
+  EXPECT_FALSE(request.generate.max_tokens.has_value());
+  EXPECT_TRUE(request.generate.stop.empty());
+  EXPECT_EQ(refused(parse_chat_request(with(kChat, R"({"model": null})"))).param, "model");
+}
+
+TEST(OpenAiRequest, MaxCompletionTokensIsTheNewNameOfMaxTokens) {
+  EXPECT_EQ(chat(R"({"max_completion_tokens": 9})").generate.max_tokens, 9);
+  EXPECT_EQ(chat(R"({"max_tokens": 3, "max_completion_tokens": 9})").generate.max_tokens, 9);
+}
+
+TEST(OpenAiRequest, UnseededRequestsDiffer) {
+  EXPECT_NE(chat("{}").generate.sampling.seed, chat("{}").generate.sampling.seed);
+}
+
+TEST(OpenAiRequest, StopIsOneStringOrSeveral) {
+  EXPECT_THAT(chat(R"({"stop": "x"})").generate.stop, ElementsAre("x"));
+  EXPECT_TRUE(chat(R"({"stop": []})").generate.stop.empty());
+}
+
+TEST(OpenAiRequest, TopKMinusOneIsOff) { EXPECT_EQ(chat(R"({"top_k": -1})").generate.sampling.top_k, 0); }
+
+TEST(OpenAiRequest, WrongTypesAndRangesNameTheParameter) {
+  const std::pair<const char*, const char*> cases[] = {
+      {"model", R"(3)"},
+      {"temperature", R"("hot")"},
+      {"temperature", R"(-0.1)"},
+      {"temperature", R"(2.5)"},
+      {"temperature", R"(1e400)"},
+      {"top_p", R"(0)"},
+      {"top_p", R"(1.01)"},
+      {"top_p", R"([])"},
+      {"min_p", R"(2)"},
+      {"top_k", R"(1.5)"},
+      {"top_k", R"(-2)"},
+      {"top_k", R"(99999999999)"},
+      {"seed", R"("7")"},
+      {"seed", R"(18446744073709551615)"},
+      {"seed", R"(123456789012345678901234567890)"},
+      {"max_tokens", R"(0)"},
+      {"max_tokens", R"(-1)"},
+      {"max_tokens", R"(true)"},
+      {"max_tokens", R"(18446744073709551615)"},
+      {"stop", R"(5)"},
+      {"stop", R"([1])"},
+      {"stop", R"("")"},
+      {"stop", R"(["1","2","3","4","5","6","7","8","9","10","11","12","13","14","15","16","17"])"},
+      {"stop_token_ids", R"(5)"},
+      {"stop_token_ids", R"([-1])"},
+      {"stop_token_ids", R"([18446744073709551615])"},
+      {"ignore_eos", R"("yes")"},
+      {"skip_special_tokens", R"(1)"},
+      {"stream", R"("true")"},
+      {"stream_options", R"({"include_usage": true})"},  // without stream
+      {"user", R"(5)"},
+  };
+  for (const auto& [param, value] : cases) {
+    SCOPED_TRACE(std::string(param) + " = " + value);
+    Json parsed_value;
+    try {
+      parsed_value = Json::parse(value);
+    } catch (const Json::exception&) {
+      continue;  // not JSON at all: refused before this code
+    }
+    for (const bool is_chat : {true, false}) {
+      Json body = is_chat ? kChat : kText;
+      body[param] = parsed_value;
+      const Error error = refused(is_chat ? parse_chat_request(body) : parse_completion_request(body));
+      EXPECT_EQ(error.code, ErrorCode::kInvalidArgument);
+      EXPECT_EQ(error.param, param);
+      EXPECT_THAT(error.message, HasSubstr(param));
+    }
+  }
+}
+
+TEST(OpenAiRequest, AStopStringMayHave256Bytes) {
+  Json body = kChat;
+  body["stop"] = std::string(256, 'x');
+  EXPECT_TRUE(parse_chat_request(body));
+  body["stop"] = std::string(257, 'x');
+  EXPECT_EQ(refused(parse_chat_request(body)).param, "stop");
+}
+
+TEST(OpenAiRequest, UnknownParametersAreErrorsThatGuess) {
+  Error error = refused(parse_chat_request(with(kChat, R"({"temprature": 1})")));
+  EXPECT_EQ(error.param, "temprature");
+  EXPECT_THAT(error.message, AllOf(HasSubstr("unknown parameter 'temprature'"), HasSubstr("'temperature'")));
+  error = refused(parse_completion_request(with(kText, R"({"promt": "x"})")));
+  EXPECT_THAT(error.message, HasSubstr("'prompt'"));
+  error = refused(parse_chat_request(with(kChat, R"({"zzzzzzzzzzzz": 1})")));
+  EXPECT_THAT(error.message, testing::Not(HasSubstr("did you mean")));
+  error = refused(parse_chat_request(with(kChat, R"({"stream": true, "stream_options": {"include_usag": true}})")));
+  EXPECT_THAT(error.message, HasSubstr("'include_usage'"));
+  EXPECT_EQ(refused(parse_completion_request(with(kText, R"({"messages": []})"))).param, "messages");
+}
+
+TEST(OpenAiRequest, WhatIsNotSupportedIsRefusedByName) {
+  const std::pair<const char*, const char*> cases[] = {
+      {"n", "2"},
+      {"frequency_penalty", "0.5"},
+      {"presence_penalty", "-1"},
+      {"repetition_penalty", "1.1"},
+      {"logit_bias", R"({"5": 1})"},
+      {"logprobs", "true"},
+      {"top_logprobs", "3"},
+      {"tools", R"([{"type": "function"}])"},
+      {"tool_choice", R"("required")"},
+      {"response_format", R"({"type": "json_object"})"},
+      {"modalities", R"(["audio"])"},
+      {"reasoning_effort", R"("low")"},
+      {"store", "true"},
+  };
+  for (const auto& [param, value] : cases) {
+    SCOPED_TRACE(param);
+    Json body = kChat;
+    body[param] = Json::parse(value);
+    const Error error = refused(parse_chat_request(body));
+    EXPECT_EQ(error.code, ErrorCode::kUnsupported);
+    EXPECT_EQ(error.param, param);
+  }
+  for (const char* more : {R"({"echo": true})", R"({"suffix": "x"})", R"({"logprobs": 2})", R"({"best_of": 2})",
+                           R"({"prompt": ["a", "b"]})"}) {
+    EXPECT_EQ(refused(parse_completion_request(with(kText, more))).code, ErrorCode::kUnsupported) << more;
+  }
+}
+
+TEST(OpenAiRequest, NeutralValuesOfWhatIsNotSupportedPass) {
+  chat(R"({"n": 1, "frequency_penalty": 0, "presence_penalty": 0.0, "repetition_penalty": 1.0, "logit_bias": {},
+           "logprobs": false, "tools": [], "tool_choice": "none", "response_format": {"type": "text"},
+           "modalities": ["text"], "store": false, "metadata": {}, "service_tier": "auto"})");
+  text(R"({"echo": false, "suffix": "", "best_of": 1})");
+}
+
+TEST(OpenAiRequest, PartsOfTextBecomeOneString) {
+  const ParsedRequest request = chat(
+      R"({"messages": [{"role": "user", "content": [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]}]})");
+  EXPECT_EQ(std::get<chat::RenderInput>(request.generate.prompt.value).messages[0]["content"], "ab");
+}
+
+TEST(OpenAiRequest, BadMessagesAreErrors) {
+  for (const char* messages :
+       {"3", "[]", "{}", "[5]", "[[]]", R"([{"content": "x"}])", R"([{"role": 1, "content": "x"}])",
+        R"([{"role": "user"}])", R"([{"role": "user", "content": 5}])", R"([{"role": "user", "content": ["x"]}])",
+        R"([{"role": "user", "content": [{"text": "x"}]}])", R"([{"role": "user", "content": [{"type": "text"}]}])",
+        R"([{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "x"}}]}])"}) {
+    Json body = kChat;
+    body["messages"] = Json::parse(messages);
+    EXPECT_EQ(refused(parse_chat_request(body)).param, "messages") << messages;
+  }
+  Json body = kChat;
+  body.erase("messages");
+  EXPECT_EQ(refused(parse_chat_request(body)).param, "messages");
+}
+
+TEST(OpenAiRequest, PromptsAreTextOrIds) {
+  EXPECT_EQ(std::get<std::string>(text(R"({"prompt": ["one"]})").generate.prompt.value), "one");
+  EXPECT_THAT(std::get<std::vector<std::int32_t>>(text(R"({"prompt": [1, 2]})").generate.prompt.value),
+              ElementsAre(1, 2));
+  EXPECT_THAT(std::get<std::vector<std::int32_t>>(text(R"({"prompt": [[5, 6]]})").generate.prompt.value),
+              ElementsAre(5, 6));
+  for (const char* prompt : {"5", "{}", "[]", "[[]]", "[1, -2]", "[1, 2.5]", R"([1, "x"])", "[1, 4294967296]",
+                             "[18446744073709551615]", "[null]", "[true]"}) {
+    Json body = kText;
+    body["prompt"] = Json::parse(prompt);
+    EXPECT_EQ(refused(parse_completion_request(body)).param, "prompt") << prompt;
+  }
+}
+
+TEST(OpenAiRequest, TheBodyMustBeAnObject) {
+  for (const char* body : {"[]", "5", "null", R"("x")"}) {
+    EXPECT_EQ(refused(parse_chat_request(Json::parse(body))).code, ErrorCode::kInvalidArgument);
+    EXPECT_EQ(refused(parse_completion_request(Json::parse(body))).code, ErrorCode::kInvalidArgument);
+  }
+}
+
+const ReplyIdentity kChatId{.chat = true, .id = "chatcmpl-1", .model = "m", .created = 5};
+const ReplyIdentity kTextId{.chat = false, .id = "cmpl-1", .model = "m", .created = 5};
+
+TEST(OpenAiReply, WholeReplies) {
+  EXPECT_EQ(reply_object(kChatId, "hey", "stop", {3, 4}), Json::parse(R"({
+    "id": "chatcmpl-1", "object": "chat.completion", "created": 5, "model": "m",
+    "choices": [{"index": 0, "message": {"role": "assistant", "content": "hey", "refusal": null}, "logprobs": null,
+                 "finish_reason": "stop"}],
+    "usage": {"prompt_tokens": 3, "completion_tokens": 4, "total_tokens": 7}})"));
+  EXPECT_EQ(reply_object(kTextId, "hey", "length", {3, 4}), Json::parse(R"({
+    "id": "cmpl-1", "object": "text_completion", "created": 5, "model": "m",
+    "choices": [{"index": 0, "text": "hey", "logprobs": null, "finish_reason": "length"}],
+    "usage": {"prompt_tokens": 3, "completion_tokens": 4, "total_tokens": 7}})"));
+}
+
+TEST(OpenAiReply, Chunks) {
+  EXPECT_EQ(first_chunk(kChatId), Json::parse(R"({
+    "id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 5, "model": "m",
+    "choices": [{"index": 0, "delta": {"role": "assistant", "content": ""}, "logprobs": null,
+                 "finish_reason": null}]})"));
+  EXPECT_EQ(text_chunk(kChatId, "x", nullptr)["choices"][0]["delta"], Json::parse(R"({"content": "x"})"));
+  EXPECT_EQ(text_chunk(kChatId, "", "stop")["choices"][0], Json::parse(R"({
+    "index": 0, "delta": {}, "logprobs": null, "finish_reason": "stop"})"));
+  EXPECT_EQ(text_chunk(kTextId, "x", nullptr), Json::parse(R"({
+    "id": "cmpl-1", "object": "text_completion", "created": 5, "model": "m",
+    "choices": [{"index": 0, "text": "x", "logprobs": null, "finish_reason": null}]})"));
+  EXPECT_EQ(usage_chunk(kChatId, {1, 2}), Json::parse(R"({
+    "id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 5, "model": "m", "choices": [],
+    "usage": {"prompt_tokens": 1, "completion_tokens": 2, "total_tokens": 3}})"));
+}
+
+TEST(OpenAiReply, Errors) {
+  EXPECT_EQ(error_object(400, {ErrorCode::kInvalidArgument, "bad", "top_p"}), Json::parse(R"({"error":
+    {"message": "bad", "type": "invalid_request_error", "param": "top_p", "code": null}})"));
+  EXPECT_EQ(error_object(404, {ErrorCode::kNotFound, "no", "model"})["error"]["code"], "model_not_found");
+  EXPECT_EQ(error_object(401, {ErrorCode::kPermissionDenied, "no"})["error"]["code"], "invalid_api_key");
+  EXPECT_EQ(error_object(429, {ErrorCode::kResourceExhausted, "full"})["error"]["type"], "rate_limit_error");
+  EXPECT_EQ(error_object(503, {ErrorCode::kUnavailable, "down"})["error"]["type"], "server_error");
+  EXPECT_EQ(http_status({ErrorCode::kUnsupported, ""}), 400);
+  EXPECT_EQ(http_status({ErrorCode::kNotFound, ""}), 404);
+  EXPECT_EQ(http_status({ErrorCode::kResourceExhausted, ""}), 429);
+  EXPECT_EQ(http_status({ErrorCode::kInternal, ""}), 500);
+}
+
+TEST(OpenAiReply, DumpReplacesInvalidUtf8) { EXPECT_EQ(dump(Json("a\xff")), "\"a\xEF\xBF\xBD\""); }
+
+}  // namespace
+}  // namespace tenon::server

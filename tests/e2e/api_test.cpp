@@ -1,0 +1,164 @@
+// The endpoints and their errors.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "server_process.h"
+
+namespace tenon::e2e {
+namespace {
+
+using testing::AllOf;
+using testing::HasSubstr;
+
+const Json kCompletion = {{"model", "tiny"}, {"prompt", "Once upon a time"}, {"max_tokens", 4}};
+
+Json with(const char* name, Json value) {
+  Json body = kCompletion;
+  body[name] = std::move(value);
+  return body;
+}
+
+// The error object of a reply, after checking its form.
+Json error_of(const HttpReply& reply, int status) {
+  EXPECT_EQ(reply.status, status) << reply.body;
+  EXPECT_EQ(reply.headers.count("content-type") ? reply.headers.at("content-type") : "", "application/json");
+  const Json json = reply.json();
+  if (!json.is_object() || !json.contains("error")) {
+    ADD_FAILURE() << "no error object: " << reply.body;
+    return {{"message", ""}, {"type", ""}, {"param", ""}, {"code", ""}};
+  }
+  for (const char* member : {"message", "type", "param", "code"}) EXPECT_TRUE(json["error"].contains(member)) << member;
+  return json["error"];
+}
+
+std::string message_of(const HttpReply& reply, int status) {
+  return error_of(reply, status)["message"].get<std::string>();
+}
+
+TEST(ServeApi, HealthAndModels) {
+  TinyServer server;
+  EXPECT_EQ(request(server.port(), "GET", "/health").status, 200);
+  const Json list = request(server.port(), "GET", "/v1/models").json();
+  EXPECT_EQ(list["object"], "list");
+  ASSERT_EQ(list["data"].size(), 1u);
+  EXPECT_EQ(list["data"][0]["id"], "tiny");
+  EXPECT_EQ(list["data"][0]["object"], "model");
+  EXPECT_EQ(list["data"][0]["max_model_len"], 512);
+  EXPECT_EQ(request(server.port(), "GET", "/v1/models?limit=5").json(), list);
+  EXPECT_EQ(request(server.port(), "GET", "/v1/models/tiny").json(), list["data"][0]);
+  const Json error = error_of(request(server.port(), "GET", "/v1/models/other"), 404);
+  EXPECT_EQ(error["code"], "model_not_found");
+  EXPECT_THAT(error["message"].get<std::string>(), AllOf(HasSubstr("'other'"), HasSubstr("'tiny'")));
+}
+
+TEST(ServeApi, ModelNamesMayHaveASlashEscapedOrNot) {
+  TinyServer server(false, {}, "org/some model");
+  EXPECT_EQ(request(server.port(), "GET", "/v1/models/org%2Fsome%20model").status, 200);
+  EXPECT_EQ(request(server.port(), "GET", "/v1/models/org/some%20model").status, 200);
+  EXPECT_EQ(request(server.port(), "GET", "/v1/models/org%2Fsome%2").status, 404);
+}
+
+TEST(ServeApi, AnotherModelIsNotFound) {
+  TinyServer server;
+  const Json error = error_of(post(server.port(), "/v1/completions", with("model", "other")), 404);
+  EXPECT_EQ(error["param"], "model");
+  EXPECT_EQ(error["code"], "model_not_found");
+}
+
+TEST(ServeApi, WrongMethodsAndPaths) {
+  TinyServer server;
+  const HttpReply reply = request(server.port(), "GET", "/v1/completions");
+  EXPECT_THAT(message_of(reply, 405), HasSubstr("POST"));
+  EXPECT_EQ(reply.headers.at("allow"), "POST");
+  EXPECT_EQ(request(server.port(), "POST", "/health", "{}").status, 405);
+  EXPECT_EQ(request(server.port(), "DELETE", "/v1/models").status, 405);
+  message_of(request(server.port(), "GET", "/nothing"), 404);
+  message_of(request(server.port(), "POST", "/v1/embeddings", "{}"), 404);
+}
+
+TEST(ServeApi, BadJsonIsPlaced) {
+  TinyServer server;
+  EXPECT_THAT(message_of(request(server.port(), "POST", "/v1/completions", "{\"model\": \"tiny\",\n oops}"), 400),
+              HasSubstr("line 2"));
+  message_of(request(server.port(), "POST", "/v1/completions"), 400);  // no body
+  message_of(request(server.port(), "POST", "/v1/completions", "[]"), 400);
+  message_of(request(server.port(), "POST", "/v1/completions", "{\"model\": \"\xff\xfe\"}"), 400);
+  message_of(request(server.port(), "POST", "/v1/completions", std::string("{\"a\": \0}", 8)), 400);
+}
+
+TEST(ServeApi, DeepNestingIsRefused) {
+  TinyServer server;
+  const std::size_t depth = 1'000'000;
+  EXPECT_THAT(message_of(request(server.port(), "POST", "/v1/completions", std::string(depth, '[')), 400),
+              HasSubstr("nested"));
+  std::string body = R"({"model": "tiny", "prompt": )" + std::string(depth, '[') + std::string(depth, ']') + "}";
+  EXPECT_THAT(message_of(request(server.port(), "POST", "/v1/completions", body), 400), HasSubstr("nested"));
+  EXPECT_EQ(request(server.port(), "GET", "/health").status, 200);
+}
+
+TEST(ServeApi, ErrorsNameTheParameter) {
+  TinyServer server;
+  const auto param = [&](const char* name, Json value) {
+    return error_of(post(server.port(), "/v1/completions", with(name, std::move(value))), 400)["param"];
+  };
+  EXPECT_EQ(param("temperature", "hot"), "temperature");
+  EXPECT_EQ(param("max_tokens", -1), "max_tokens");
+  EXPECT_EQ(param("prompt", 5), "prompt");
+  EXPECT_EQ(param("n", 2), "n");
+  EXPECT_EQ(param("temprature", 1), "temprature");
+  EXPECT_EQ(param("prompt", Json::array({5000})), "prompt");  // an id beyond the vocabulary
+  EXPECT_EQ(error_of(post(server.port(), "/v1/completions", with("n", 2)), 400)["code"], "unsupported_parameter");
+}
+
+TEST(ServeApi, APromptLongerThanTheContextSaysBothLengths) {
+  TinyServer server;
+  const Json ids(std::vector<int>(600, 403));
+  EXPECT_THAT(message_of(post(server.port(), "/v1/completions", with("prompt", ids)), 400),
+              AllOf(HasSubstr("600"), HasSubstr("512")));
+}
+
+TEST(ServeApi, EmptyPromptText) {
+  TinyServer server;
+  const HttpReply reply = post(server.port(), "/v1/completions", with("prompt", ""));
+  EXPECT_EQ(reply.status, 200) << reply.body;  // the beginning-of-text token alone
+  EXPECT_EQ(reply.json()["usage"]["prompt_tokens"], 1);
+}
+
+TEST(ServeApi, ChatWithoutATemplateIsRefused) {
+  TinyServer server;
+  const Json body = {{"model", "tiny"}, {"messages", Json::array({{{"role", "user"}, {"content", "hi"}}})}};
+  EXPECT_THAT(message_of(post(server.port(), "/v1/chat/completions", body), 400), HasSubstr("chat template"));
+}
+
+TEST(ServeApi, TheKeyGuardsTheApi) {
+  TinyServer server(false, {"--api-key", "secret"});
+  const auto status = [&](const Headers& headers) {
+    return request(server.port(), "POST", "/v1/completions", kCompletion.dump(), headers).status;
+  };
+  EXPECT_EQ(status({}), 401);
+  EXPECT_EQ(status({{"Authorization", "Bearer secre"}}), 401);
+  EXPECT_EQ(status({{"Authorization", "Bearer secrets"}}), 401);
+  EXPECT_EQ(status({{"Authorization", "secret"}}), 401);
+  EXPECT_EQ(status({{"Authorization", "Bearer secret"}}), 200);
+  const Json error = error_of(request(server.port(), "GET", "/v1/models"), 401);
+  EXPECT_EQ(error["code"], "invalid_api_key");
+  EXPECT_EQ(request(server.port(), "GET", "/health").status, 200);
+}
+
+TEST(ServeApi, Metrics) {
+  TinyServer server;
+  ASSERT_EQ(post(server.port(), "/v1/completions", kCompletion).status, 200);
+  const HttpReply reply = request(server.port(), "GET", "/metrics");
+  EXPECT_EQ(reply.status, 200);
+  EXPECT_THAT(reply.headers.at("content-type"), HasSubstr("text/plain; version=0.0.4"));
+  EXPECT_EQ(server.metric("tenon:generation_tokens_total"), 4);
+  EXPECT_EQ(server.metric("tenon:requests_total"), 1);
+  EXPECT_EQ(server.metric("tenon:requests_cancelled_total"), 0);
+  EXPECT_EQ(server.metric("tenon:num_requests_running"), 0);
+  EXPECT_EQ(server.metric("tenon:num_requests_waiting"), 0);
+  EXPECT_EQ(server.metric("tenon:time_to_first_token_seconds_count"), 1);
+  EXPECT_GT(server.metric("tenon:prompt_tokens_total"), 1);
+}
+
+}  // namespace
+}  // namespace tenon::e2e

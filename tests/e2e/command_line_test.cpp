@@ -1,0 +1,125 @@
+// What can go wrong before the first request: one sentence each.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <fstream>
+
+#include "base/json.h"
+#include "server_process.h"
+
+namespace tenon::e2e {
+namespace {
+
+using testing::AllOf;
+using testing::HasSubstr;
+namespace fs = std::filesystem;
+
+// Serving `model` must end with status 1 and one line on stderr, which is returned.
+std::string failure(const fs::path& model, const std::vector<std::string>& more = {}, const std::string& port = "0") {
+  std::vector<std::string> arguments = {"serve", model.string(), "--port", port, "--threads", "1"};
+  arguments.insert(arguments.end(), more.begin(), more.end());
+  const Finished end = run(arguments);
+  EXPECT_EQ(end.status, 1) << end.out << end.err;
+  std::string sentence;
+  const auto at = end.err.find("tenon: ");
+  EXPECT_NE(at, std::string::npos) << end.err;
+  if (at != std::string::npos) sentence = end.err.substr(at);
+  EXPECT_EQ(std::count(sentence.begin(), sentence.end(), '\n'), 1) << sentence;
+  EXPECT_EQ(end.out, "");
+  return sentence;
+}
+
+class BadModel : public testing::Test {
+ protected:
+  void SetUp() override { copy_model(model()); }
+  const fs::path& model() const { return dir_.path(); }
+  void edit_config(const char* name, const Json& value) {
+    Json config = *read_json_file((model() / "config.json").string());
+    config[name] = value;
+    write("config.json", config.dump());
+  }
+  void write(const char* name, const std::string& text) { std::ofstream(model() / name, std::ios::binary) << text; }
+
+ private:
+  TempDir dir_;
+};
+
+TEST(CommandLine, APortInUse) {
+  TinyServer server;
+  const std::string port = std::to_string(server.port());
+  EXPECT_THAT(failure(model_dir(), {}, port), AllOf(HasSubstr("in use"), HasSubstr(port)));
+}
+
+TEST(CommandLine, AnUnknownHost) {
+  EXPECT_THAT(failure(model_dir(), {"--host", "no such host"}), HasSubstr("no such host"));
+}
+
+TEST(CommandLine, Usage) {
+  EXPECT_EQ(run({}).status, 2);
+  EXPECT_EQ(run({"serve"}).status, 2);
+  EXPECT_EQ(run({"serve", "x", "--no-such-option"}).status, 2);
+  EXPECT_EQ(run({"serve", "x", "--port", "99999"}).status, 2);
+  EXPECT_EQ(run({"--help"}).status, 0);
+  const Finished version = run({"--version"});
+  EXPECT_EQ(version.status, 0);
+  EXPECT_NE(version.out, "");
+}
+
+TEST(CommandLine, ADirectoryThatIsNotThere) {
+  EXPECT_THAT(failure("/no/such/directory"), HasSubstr("/no/such/directory"));
+}
+
+TEST_F(BadModel, UnknownArchitecture) {
+  edit_config("architectures", Json::array({"LlamaForCausalLN"}));
+  EXPECT_THAT(failure(model()), AllOf(HasSubstr("LlamaForCausalLN"), HasSubstr("LlamaForCausalLM")));
+}
+
+TEST_F(BadModel, NoTokenizer) {
+  fs::remove(model() / "tokenizer.json");
+  EXPECT_THAT(failure(model()), HasSubstr("tokenizer"));
+}
+
+TEST_F(BadModel, NoConfig) {
+  fs::remove(model() / "config.json");
+  EXPECT_THAT(failure(model()), HasSubstr("config.json"));
+}
+
+TEST_F(BadModel, NoWeights) {
+  fs::remove(model() / "model.safetensors");
+  EXPECT_THAT(failure(model()), HasSubstr("safetensors"));
+}
+
+TEST_F(BadModel, TruncatedWeights) {
+  for (const std::uintmax_t size : {500'000u, 100u, 7u, 0u}) {
+    fs::resize_file(model() / "model.safetensors", size);
+    EXPECT_THAT(failure(model()), HasSubstr("model.safetensors")) << size;
+  }
+}
+
+TEST_F(BadModel, WeightsOfOtherShapes) {
+  edit_config("hidden_size", 128);
+  EXPECT_THAT(failure(model()), HasSubstr("128"));
+}
+
+TEST_F(BadModel, BrokenJson) {
+  write("config.json", "{\"architectures\": [");
+  EXPECT_THAT(failure(model()), AllOf(HasSubstr("config.json"), HasSubstr("line 1")));
+}
+
+TEST_F(BadModel, ABrokenChatTemplate) {
+  write("chat_template.jinja", "{% for m in messages %}{{ m.content }}");
+  EXPECT_THAT(failure(model()), HasSubstr("template"));
+}
+
+TEST(CommandLine, AContextLongerThanTheModels) {
+  EXPECT_THAT(failure(model_dir(), {"--max-length", "100000"}), AllOf(HasSubstr("100000"), HasSubstr("512")));
+}
+
+TEST(CommandLine, TooLittleMemoryForTheCache) {
+  EXPECT_THAT(failure(model_dir(), {"--kv-cache-memory", "1K"}), HasSubstr("--kv-cache-memory"));
+  EXPECT_THAT(failure(model_dir(), {"--kv-cache-memory", "lots"}), HasSubstr("'lots'"));
+}
+
+}  // namespace
+}  // namespace tenon::e2e

@@ -1,0 +1,141 @@
+// Many clients at once, clients that go away, and shutting down.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <signal.h>
+
+#include <chrono>
+#include <thread>
+
+#include "server_process.h"
+
+namespace tenon::e2e {
+namespace {
+
+Json long_request(bool stream) {
+  return {{"model", "tiny"},    {"prompt", Json::array({1})}, {"temperature", 1},
+          {"ignore_eos", true}, {"max_tokens", 511},          {"stream", stream}};
+}
+
+// Waits up to 5 s for `done`.
+template <class F>
+bool eventually(F done) {
+  for (int i = 0; i < 500; ++i) {
+    if (done()) return true;
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  }
+  return false;
+}
+
+TEST(ServeLoad, SixtyFourAtOnceAreEachAsIfAlone) {
+  TinyServer server;
+  constexpr int kClients = 64;
+  const auto body = [](int i) {
+    return Json{{"model", "tiny"},
+                {"prompt", i % 3 ? "Once upon a time" : "Lily and Tom went to the park. They saw a big dog and"},
+                {"temperature", i % 2 ? 1.0 : 0.0},
+                {"seed", i},
+                {"max_tokens", 16 + i}};
+  };
+  const auto choices = [&](int i) { return post(server.port(), "/v1/completions", body(i)).json()["choices"]; };
+  std::vector<Json> alone(kClients), together(kClients);
+  for (int i = 0; i < kClients; ++i) alone[static_cast<std::size_t>(i)] = choices(i);
+  std::vector<std::thread> clients;
+  for (int i = 0; i < kClients; ++i) {
+    clients.emplace_back([&, i] { together[static_cast<std::size_t>(i)] = choices(i); });
+  }
+  for (std::thread& client : clients) client.join();
+  for (std::size_t i = 0; i < kClients; ++i) {
+    EXPECT_TRUE(alone[i].is_array() && alone[i].size() == 1) << alone[i];
+    EXPECT_EQ(together[i], alone[i]) << "request " << i;
+  }
+}
+
+class ServeHangUp : public testing::TestWithParam<bool> {};
+
+TEST_P(ServeHangUp, CancelsTheRequest) {
+  TinyServer server;
+  constexpr int kClients = 32;
+  std::vector<std::unique_ptr<Connection>> clients;
+  for (int i = 0; i < kClients; ++i) {
+    clients.push_back(std::make_unique<Connection>(server.port()));
+    clients.back()->send(http_text("POST", "/v1/completions", long_request(GetParam()).dump()));
+  }
+  if (GetParam()) {
+    EXPECT_TRUE(clients.back()->wait_for("data: "));
+  }
+  clients.clear();
+  EXPECT_TRUE(eventually([&] { return server.metric("tenon:requests_cancelled_total") >= kClients / 2; }))
+      << server.metric("tenon:requests_cancelled_total");
+  EXPECT_TRUE(eventually([&] {
+    return server.metric("tenon:num_requests_running") == 0 && server.metric("tenon:num_requests_waiting") == 0;
+  }));
+  EXPECT_EQ(server.metric("tenon:kv_cache_usage_perc"), 0);
+  EXPECT_LT(server.metric("tenon:generation_tokens_total"), kClients * 511);
+  EXPECT_EQ(request(server.port(), "GET", "/health").status, 200);
+}
+
+INSTANTIATE_TEST_SUITE_P(Both, ServeHangUp, testing::Bool(),
+                         [](const auto& instance) { return instance.param ? "Streamed" : "Whole"; });
+
+TEST(ServeShutdown, RunningStreamsFinish) {
+  TinyServer server;
+  std::vector<std::unique_ptr<Connection>> clients;
+  for (int i = 0; i < 16; ++i) {
+    clients.push_back(std::make_unique<Connection>(server.port()));
+    clients.back()->send(http_text("POST", "/v1/completions", long_request(true).dump()));
+  }
+  for (auto& client : clients) ASSERT_TRUE(client->wait_for("data: "));
+  server.process().signal(SIGTERM);
+  for (auto& client : clients) {
+    const HttpReply reply = client->read();
+    EXPECT_TRUE(reply.complete);
+    const auto list = events(reply.body);
+    ASSERT_GE(list.size(), 2u);
+    EXPECT_EQ(list.back(), "[DONE]");
+    EXPECT_THAT(list[list.size() - 2], testing::HasSubstr(R"("finish_reason":"length")"));
+  }
+  const Finished end = server.process().wait();
+  EXPECT_EQ(end.status, 0) << end.err;
+}
+
+TEST(ServeShutdown, NewWorkIsRefusedMeanwhile) {
+  TinyServer server;
+  std::vector<std::unique_ptr<Connection>> clients;
+  for (int i = 0; i < 48; ++i) {
+    clients.push_back(std::make_unique<Connection>(server.port()));
+    clients.back()->send(http_text("POST", "/v1/completions", long_request(false).dump()));
+  }
+  Connection late(server.port());
+  ASSERT_TRUE(eventually([&] { return server.metric("tenon:num_requests_running") > 0; }));
+  server.process().signal(SIGTERM);
+  ASSERT_TRUE(eventually([&] { return server.process().err().find("shutting down") != std::string::npos; }));
+  late.send(http_text("POST", "/v1/completions", long_request(false).dump()));
+  const HttpReply refused = late.read();
+  EXPECT_EQ(refused.status, 503) << refused.body;
+  EXPECT_EQ(refused.headers.count("connection") ? refused.headers.at("connection") : "", "close");
+  for (auto& client : clients) EXPECT_EQ(client->read().status, 200);
+  EXPECT_EQ(server.process().wait().status, 0);
+}
+
+TEST(ServeShutdown, AnIdleServerEndsAtOnce) {
+  TinyServer server;
+  Connection idle(server.port());
+  server.process().signal(SIGTERM);
+  EXPECT_EQ(server.process().wait().status, 0);
+}
+
+TEST(ServeShutdown, ASecondSignalEndsRunningRequests) {
+  TinyServer server;
+  std::vector<std::unique_ptr<Connection>> clients;
+  for (int i = 0; i < 64; ++i) {
+    clients.push_back(std::make_unique<Connection>(server.port()));
+    clients.back()->send(http_text("POST", "/v1/completions", long_request(i % 2 == 0).dump()));
+  }
+  ASSERT_TRUE(clients[0]->wait_for("data: "));
+  server.process().signal(SIGTERM);
+  server.process().signal(SIGINT);
+  EXPECT_EQ(server.process().wait().status, 0);
+}
+
+}  // namespace
+}  // namespace tenon::e2e
