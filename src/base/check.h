@@ -11,9 +11,9 @@ namespace tenon {
 
 }  // namespace tenon
 
-#define TENON_CHECK(condition, ...)                                                                           \
-  do {                                                                                                        \
-    if (!(condition)) [[unlikely]] {                                                                          \
-      ::tenon::check_failed(#condition, ::std::string(__VA_ARGS__), ::std::source_location::current());       \
-    }                                                                                                         \
+#define TENON_CHECK(condition, ...)                                                                     \
+  do {                                                                                                  \
+    if (!(condition)) [[unlikely]] {                                                                    \
+      ::tenon::check_failed(#condition, ::std::string(__VA_ARGS__), ::std::source_location::current()); \
+    }                                                                                                   \
   } while (false)

@@ -50,15 +50,15 @@ inline std::unexpected<Error> wrap(const Error& error, const std::string& contex
 #define TENON_CONCAT_INNER(a, b) a##b
 #define TENON_CONCAT(a, b) TENON_CONCAT_INNER(a, b)
 /// Returns the error of a Result or Status expression, if it has one.
-#define TENON_TRY(expr)                                                   \
-  do {                                                                    \
-    if (auto tenon_try_ = (expr); !tenon_try_) {                          \
-      return ::std::unexpected(::std::move(tenon_try_).error());          \
-    }                                                                     \
+#define TENON_TRY(expr)                                          \
+  do {                                                           \
+    if (auto tenon_try_ = (expr); !tenon_try_) {                 \
+      return ::std::unexpected(::std::move(tenon_try_).error()); \
+    }                                                            \
   } while (false)
 /// TENON_ASSIGN(auto x, f()): x is the value, or the enclosing function returns the error.
 #define TENON_ASSIGN(lhs, expr) TENON_ASSIGN_INNER(TENON_CONCAT(tenon_result_, __LINE__), lhs, expr)
-#define TENON_ASSIGN_INNER(tmp, lhs, expr)                                \
-  auto tmp = (expr);                                                      \
-  if (!tmp) return ::std::unexpected(::std::move(tmp).error());           \
+#define TENON_ASSIGN_INNER(tmp, lhs, expr)                      \
+  auto tmp = (expr);                                            \
+  if (!tmp) return ::std::unexpected(::std::move(tmp).error()); \
   lhs = ::std::move(*tmp)

@@ -166,6 +166,9 @@ class FakeHub {
   std::vector<FakeRequest> cdn_requests() { return cdn_.requests(); }
   const std::string& commit() const { return commit_; }
 
+  /// What a test did before is seen by later requests, and the other way round, also by ThreadSanitizer.
+  void sync() { const std::lock_guard lock(mutex_); }
+
   std::map<std::string, FakeFile> files;  ///< not to be changed while requests run
   std::string repo = "org/name";
   std::string renamed_from;               ///< this name redirects to `repo`
@@ -180,6 +183,7 @@ class FakeHub {
 
  private:
   FakeResponse on_hub(const FakeRequest& r) {
+    const std::lock_guard lock(mutex_);
     if (denied) return {401, {{"X-Error-Code", "RepoNotFound"}}, "Invalid username or password.", SIZE_MAX, false};
     if (!renamed_from.empty() && r.path.find("/" + renamed_from + "/") != r.path.npos) {
       std::string path = r.path;
@@ -239,6 +243,7 @@ class FakeHub {
   }
 
   FakeResponse on_cdn(const FakeRequest& r) {
+    const std::lock_guard lock(mutex_);
     if (!r.path.ends_with("?Signature=x%2Fy")) return {403, {}, "bad signature", SIZE_MAX, false};
     const auto at = files.find(r.path.substr(1, r.path.find('?') - 1));
     return at == files.end() ? FakeResponse{404, {}, "", SIZE_MAX, false} : contents(at->second, r);
@@ -266,6 +271,7 @@ class FakeHub {
   }
 
   const std::string commit_;
+  std::mutex mutex_;
   LoopbackServer cdn_{[this](const FakeRequest& r) { return on_cdn(r); }};
   LoopbackServer hub_{[this](const FakeRequest& r) { return on_hub(r); }};
 };

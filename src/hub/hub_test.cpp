@@ -57,8 +57,14 @@ class Hub : public testing::Test {
     r.config.retry_delay = std::chrono::milliseconds(5);
     return r;
   }
-  Result<Snapshot> get() const { return fetch(request()); }
-  std::string error(const HubRequest& r) const {
+  Result<Snapshot> fetch(const HubRequest& r) {
+    hub_.sync();
+    auto result = hub::fetch(r);
+    hub_.sync();
+    return result;
+  }
+  Result<Snapshot> get() { return fetch(request()); }
+  std::string error(const HubRequest& r) {
     const auto result = fetch(r);
     return result ? "no error" : result.error().message;
   }
@@ -449,6 +455,7 @@ TEST_F(Hub, TwoFetchesAtOnceDownloadEachFileOnce) {
 TEST_F(Hub, TwoProcessesAtOnceDoNotClash) {
   hub_.files["model.safetensors"].contents = weights_ = bytes(20'000'000, 6);
   const std::string endpoint = "HF_ENDPOINT=" + hub_.url(), cache = "HF_HUB_CACHE=" + cache_;
+  hub_.sync();
   std::vector<pid_t> children;
   for (int i = 0; i < 2; ++i) {
     const pid_t child = ::fork();

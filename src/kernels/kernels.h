@@ -21,8 +21,8 @@ inline constexpr int kPanel = 32;
 /// The matmul sums K in order within blocks of this many, then adds the blocks in order. A constant of the format.
 inline constexpr int kKBlock = 2048;
 
-/// A weight matrix [n, k] (output features, input features) in kernel order: ceil(n / kPanel) panels of panel_bytes each,
-/// missing columns zero. dtype is kF32, kBF16 or a quantized format (its own packed form of that format).
+/// A weight matrix [n, k] (output features, input features) in kernel order: ceil(n / kPanel) panels of panel_bytes
+/// each, missing columns zero. dtype is kF32, kBF16 or a quantized format (its own packed form of that format).
 struct PackedMatrix {
   DType dtype = DType::kF32;
   std::int64_t n = 0;
@@ -39,7 +39,7 @@ struct ActivationLayout {
   DType weight_dtype = DType::kF32;
   std::int64_t m = 0;
   std::int64_t k = 0;
-  int row_block = 1;             ///< rows a block; depends on m, and never changes a bit of the result
+  int row_block = 1;  ///< rows a block; depends on m, and never changes a bit of the result
   std::int64_t block_bytes = 0;
 
   std::int64_t blocks() const { return (m + row_block - 1) / row_block; }
@@ -74,7 +74,7 @@ enum class RopeStyle : std::uint8_t {
 struct AttentionTask {
   const float* q = nullptr;  ///< [total_tokens, heads, key_dim], rows ldq apart
   std::int64_t ldq = 0;
-  float* out = nullptr;      ///< [total_tokens, heads, value_dim], rows ldo apart
+  float* out = nullptr;  ///< [total_tokens, heads, value_dim], rows ldo apart
   std::int64_t ldo = 0;
   int heads = 0;
   const tensor::KvLayout* kv = nullptr;
@@ -104,13 +104,13 @@ struct Kernels {
   const char* isa;  ///< "portable", "avx2", "avx512"
 
   // -- matmul. Packing a weight: rows[i] points at K elements of src_dtype, or is null for a row of zeros; they are the
-  // columns of panel `panel`, kPanel pointers. src_dtype is the same as weight.dtype, or any float or quantized dtype if
-  // weight.dtype is kF32 or kBF16.
+  // columns of panel `panel`, kPanel pointers. src_dtype is the same as weight.dtype, or any float or quantized dtype
+  // if weight.dtype is kF32 or kBF16.
   std::int64_t (*panel_bytes)(DType weight_dtype, std::int64_t k);
   void (*pack_panel)(DType weight_dtype, std::int64_t k, DType src_dtype, const std::byte* const* rows, std::byte* out);
   ActivationLayout (*activation_layout)(DType weight_dtype, std::int64_t m, std::int64_t k);
-  /// Packs block `block` of rows: `rows` points at that block's first row, of min(row_block, m - block * row_block) rows
-  /// that lie ldx floats apart; `out` is the whole packed operand.
+  /// Packs block `block` of rows: `rows` points at that block's first row, of min(row_block, m - block * row_block)
+  /// rows that lie ldx floats apart; `out` is the whole packed operand.
   void (*pack_activations)(const ActivationLayout& layout, std::int64_t block, const float* rows, std::int64_t ldx,
                            std::byte* out);
   /// Panels [begin, end) (pairs of panels 2p, 2p+1 for the gated epilogues), all rows. With kSiluMul and kGeluTanhMul
@@ -118,7 +118,8 @@ struct Kernels {
   void (*matmul)(const MatmulTask& task, std::int64_t panel_begin, std::int64_t panel_end);
 
   // -- rows of float32
-  /// y = x / sqrt(mean(x²) + eps) * (weight + weight_offset) for `rows` rows of n; weight may be null (ones). x may be y.
+  /// y = x / sqrt(mean(x²) + eps) * (weight + weight_offset) for `rows` rows of n; weight may be null (ones). x may be
+  /// y.
   void (*rms_norm)(const float* x, std::int64_t ldx, const float* weight, float weight_offset, float eps, float* y,
                    std::int64_t ldy, std::int64_t rows, std::int64_t n);
   /// cos and sin of position * inv_freq, times `scale`: out[t] = cos[half], sin[half]. Angles in double, then rounded.

@@ -36,11 +36,11 @@ struct AttentionPart {
 };
 
 // One namespace an ISA: matmul_float*.cpp, matmul_quant*.cpp, rows*.cpp, attention*.cpp of its folder define these.
-#define TENON_DECLARE_PARTS(isa)     \
-  namespace isa {                    \
-  extern const MatmulPart kFloatMatmul; \
-  extern const MatmulPart kQuantMatmul; \
-  extern const RowPart kRows;        \
+#define TENON_DECLARE_PARTS(isa)         \
+  namespace isa {                        \
+  extern const MatmulPart kFloatMatmul;  \
+  extern const MatmulPart kQuantMatmul;  \
+  extern const RowPart kRows;            \
   extern const AttentionPart kAttention; \
   }
 TENON_DECLARE_PARTS(portable_isa)

@@ -53,9 +53,10 @@ Result<ModelSource> find_model(const std::string& model, const std::string& revi
   hub::ProgressBar bar(stderr);
   hub::HubRequest request{.repo = model, .revision = revision};
   request.progress = [&bar](const hub::Progress& progress) { bar.update(progress); };
-  TENON_ASSIGN(const hub::Snapshot snapshot, hub::fetch(request));
-  if (!snapshot.gguf_path.empty()) return ModelSource{.directory = {}, .gguf = snapshot.gguf_path};
-  return in_directory(snapshot.directory);
+  const auto snapshot = hub::fetch(request);
+  if (!snapshot) return wrap(snapshot.error(), "there is no file or directory " + model + ", and as a hub id");
+  if (!snapshot->gguf_path.empty()) return ModelSource{.directory = {}, .gguf = snapshot->gguf_path};
+  return in_directory(snapshot->directory);
 }
 
 }  // namespace tenon::loader

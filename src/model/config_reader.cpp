@@ -293,7 +293,7 @@ double ConfigReader::coverage() const {
       score -= 1.0;
   }
   for (const std::string& name : state_->read) {
-    if (name.find('.') == std::string::npos && !state_->json.contains(name)) score -= 0.25;
+    if (name.find('.') == std::string::npos && !state_->json.contains(name)) score -= 0.1;
   }
   return score;
 }

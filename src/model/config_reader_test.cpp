@@ -166,6 +166,9 @@ TEST(Registry, UnknownArchitecturesGetTheListAndTheNearestDonor) {
               HasSubstr("LlamaForCausalLM is the nearest"));
   EXPECT_THAT(find_architecture("Gemma3ForConditionalGeneration", nullptr).error().message,
               HasSubstr("Gemma3ForConditionalGeneration is not known"));
+  const Json minimal = Json::parse(R"({"text_config": {"hidden_size": 8}, "vision_config": {"a": 1}})");
+  EXPECT_THAT(find_architecture("Gemma3ForConditionalGeneration", minimal).error().message,
+              HasSubstr("Gemma3ForCausalLM is the nearest"));
   EXPECT_THAT(find_gguf_architecture("mamba").error().message, HasSubstr("known are llama, qwen2, gemma3"));
   EXPECT_EQ(find_gguf_architecture("gemma3")->family, "gemma3");
 }

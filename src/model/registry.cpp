@@ -1,5 +1,7 @@
 #include "model/registry.h"
 
+#include <algorithm>
+
 // The one place where model/ knows of architectures/: the list of folders.
 #define ARCHITECTURE(family)                          \
   namespace tenon::architectures::family {            \
@@ -29,10 +31,12 @@ std::string known_names() {
   return names;
 }
 
-// How much of a config an architecture understands: fields of the config that it reads, less those it misses or does
-// not know; ties are settled by the name.
+// How near an architecture is: by the beginning of its name (the family), and by how much of the config it understands.
 double resemblance(const Architecture& architecture, std::string_view name, const Json& config) {
-  double score = -static_cast<double>(edit_distance(name, architecture.name)) / 8.0;
+  std::size_t common = 0;
+  while (common < std::min(name.size(), architecture.name.size()) && name[common] == architecture.name[common])
+    ++common;
+  double score = 0.5 * static_cast<double>(common) - static_cast<double>(edit_distance(name, architecture.name)) / 8.0;
   if (!config.is_object()) return score;
   ConfigReader reader(config, std::string(architecture.name));
   (void)architecture.parse_config(reader);

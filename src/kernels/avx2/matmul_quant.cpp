@@ -98,7 +98,7 @@ template <class F>
   if constexpr (F::kZeroPoint == 0 || F::kCodeBits == 8) {
     return _mm256_setzero_si256();
   } else {
-    return _mm256_set1_epi32(F::kZeroPoint * (F::kGroups == 2 ? a.negated_halves[group] : a.negated_sum));
+    return _mm256_set1_epi32(F::kZeroPoint * quant::negated_sum<F>(a, group));
   }
 }
 
@@ -158,16 +158,20 @@ struct Isa {
   static constexpr int kUnpackBlocks = 3;
 
   template <class F, int kRows>
-  [[gnu::noinline]] static void tile(const std::byte* weights, std::int64_t blocks, const ActivationBlock* a,
-                                     std::int64_t stride, bool carry, float* out) {
-    if (!carry) std::memset(out, 0, kRows * kPanel * sizeof *out);
-    for (std::int64_t b = 0; b < blocks; b += F::kSuper) {
+  [[gnu::noinline]] static void tile(const quant::Tile& t) {
+    if (!t.carry) std::memset(t.sums, 0, kRows * kPanel * sizeof *t.sums);
+    const std::byte* weights = t.weights;
+    const ActivationBlock* a = t.a;
+    quant::Prefetch next = t.next;
+    for (std::int64_t b = 0; b < t.blocks; b += F::kSuper) {
       const std::byte* header = weights;
       weights += F::kHeaderBytes;
-      for (int s = 0; s < F::kSuper; ++s, weights += F::kBlockBytes, a += stride) {
+      for (int s = 0; s < F::kSuper; ++s, weights += F::kBlockBytes, a += t.stride, next.at += next.bytes) {
+        for (int line = 0; line < next.bytes; line += 64)
+          _mm_prefetch(reinterpret_cast<const char*>(next.at + line), _MM_HINT_T1);
         for (int v = 0; v < kVectors; ++v) {
           __m256 sums[kRows];
-          float* at = out + kLaneColumns * v;
+          float* at = t.sums + kLaneColumns * v;
           repeat<kRows>([&](auto i) __attribute__((always_inline)) { sums[i] = _mm256_load_ps(at + i * kPanel); });
           block<F, kRows>(header, weights, a, v, sums);
           repeat<kRows>([&](auto i) __attribute__((always_inline)) { _mm256_store_ps(at + i * kPanel, sums[i]); });

@@ -94,15 +94,14 @@ template <class F>
 template <class F>
 [[gnu::always_inline]] inline __m512i start(const ActivationBlock& a, int group) {
   const __m512i magic = _mm512_set1_epi32(kMagicBits);
-  if constexpr (F::kGroups == 2) {
-    int halves = 0;
-    std::memcpy(&halves, a.negated_halves, sizeof halves);
-    return _mm512_dpwssd_epi32(magic, _mm512_set1_epi32(halves), _mm512_set1_epi32(F::kZeroPoint << (16 * group)));
-  } else if constexpr (F::kZeroPoint == 0) {
+  if constexpr (F::kZeroPoint == 0) {
     return magic;
   } else {
     constexpr int kShift = std::countr_zero(static_cast<unsigned>(F::kZeroPoint));
-    return _mm512_add_epi32(magic, _mm512_slli_epi32(_mm512_set1_epi32(a.negated_sum), kShift));
+    const auto shifted = [](int x) { return _mm512_slli_epi32(_mm512_set1_epi32(x), kShift); };
+    if (F::kGroups == 2 && group == 0) return _mm512_add_epi32(magic, shifted(a.negated_first));
+    const __m512i all = _mm512_add_epi32(magic, shifted(a.negated_sum));
+    return F::kGroups == 1 ? all : _mm512_sub_epi32(all, shifted(a.negated_first));
   }
 }
 
@@ -154,26 +153,31 @@ template <class F, int kRows>
 
 struct Isa {
   static constexpr int kTileRows = 6;
-  static constexpr int kUnpackBlocks = 3;
+  static constexpr int kUnpackBlocks = 6;
 
   template <class F, int kRows>
-  [[gnu::noinline]] static void tile(const std::byte* weights, std::int64_t blocks, const ActivationBlock* a,
-                                     std::int64_t stride, bool carry, float* out) {
+  [[gnu::noinline]] static void tile(const quant::Tile& t) {
     __m512 sums[kRows][kVectors];
     repeat<kRows>([&](auto i) __attribute__((always_inline)) {
       repeat<kVectors>([&](auto v) __attribute__((always_inline)) {
-        sums[i][v] = carry ? _mm512_load_ps(out + i * kPanel + 16 * v) : _mm512_setzero_ps();
+        sums[i][v] = t.carry ? _mm512_load_ps(t.sums + i * kPanel + 16 * v) : _mm512_setzero_ps();
       });
     });
-    for (std::int64_t b = 0; b < blocks; b += F::kSuper) {
+    const std::byte* weights = t.weights;
+    const ActivationBlock* a = t.a;
+    quant::Prefetch next = t.next;
+    for (std::int64_t b = 0; b < t.blocks; b += F::kSuper) {
       const std::byte* header = weights;
       weights += F::kHeaderBytes;
-      for (int s = 0; s < F::kSuper; ++s, weights += F::kBlockBytes, a += stride)
+      for (int s = 0; s < F::kSuper; ++s, weights += F::kBlockBytes, a += t.stride, next.at += next.bytes) {
+        for (int line = 0; line < next.bytes; line += 64)
+          _mm_prefetch(reinterpret_cast<const char*>(next.at + line), _MM_HINT_T1);
         block<F, kRows>(header, weights, a, sums);
+      }
     }
     repeat<kRows>([&](auto i) __attribute__((always_inline)) {
-      repeat<kVectors>([&](auto v)
-                           __attribute__((always_inline)) { _mm512_store_ps(out + i * kPanel + 16 * v, sums[i][v]); });
+      repeat<kVectors>(
+          [&](auto v) __attribute__((always_inline)) { _mm512_store_ps(t.sums + i * kPanel + 16 * v, sums[i][v]); });
     });
   }
 

@@ -1,6 +1,6 @@
-// Elementary functions of 16 floats for AVX-512, within 2.5 ulp of the true value (vector_math_test.cpp measures it). NaN
-// gives NaN, infinities and denormal arguments are handled; results below 3e-37 may come out as zero (exp's do not).
-// Same polynomials, same order as avx2/vector_math.h.
+// Elementary functions of 16 floats for AVX-512, within 2.5 ulp of the true value (vector_math_test.cpp measures it).
+// NaN gives NaN, infinities and denormal arguments are handled; results below 3e-37 may come out as zero (exp's do
+// not). Same polynomials, same order as avx2/vector_math.h.
 #pragma once
 
 #include <immintrin.h>

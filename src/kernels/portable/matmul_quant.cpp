@@ -79,11 +79,11 @@ struct Isa {
   }
 
   template <class F, int kRows>
-  static void tile(const std::byte* weights, std::int64_t blocks, const ActivationBlock* a, std::int64_t stride,
-                   bool carry, float* sums) {
-    if (!carry) std::fill_n(sums, kRows * kPanel, 0.0f);
-    for (std::int64_t b = 0; b < blocks; ++b, weights += F::kBlockBytes, a += stride)
-      for (int i = 0; i < kRows; ++i) add_block<F>(weights, a[i], sums + i * kPanel);
+  static void tile(const quant::Tile& t) {
+    if (!t.carry) std::fill_n(t.sums, kRows * kPanel, 0.0f);
+    for (std::int64_t b = 0; b < t.blocks; ++b)
+      for (int i = 0; i < kRows; ++i)
+        add_block<F>(t.weights + b * F::kBlockBytes, t.a[b * t.stride + i], t.sums + i * kPanel);
   }
 
   template <class F>
@@ -94,8 +94,7 @@ struct Isa {
     constexpr int kGroupQuads = kQuads / F::kGroups;
     for (int group = 0; group < F::kGroups; ++group) {
       int dots[kPanel];
-      const int negated = F::kGroups == 2 ? a.negated_halves[group] : a.negated_sum;
-      for (int& dot : dots) dot = F::kZeroPoint * negated;
+      for (int& dot : dots) dot = F::kZeroPoint * quant::negated_sum<F>(a, group);
       for (int quad = group * kGroupQuads; quad < (group + 1) * kGroupQuads; ++quad) {
         const auto* codes = reinterpret_cast<const std::uint8_t*>(weights + quad * kQuadBytes);
         const std::int8_t* x = a.values + 4 * quad;

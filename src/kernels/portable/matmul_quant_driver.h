@@ -10,9 +10,7 @@
 // An Isa has
 //   kTileRows                rows of the highest tile
 //   kUnpackBlocks            from this many row blocks on, unpacking into L1 is worth it; 1: always, also for 8 bits
-//   tile<Format, kRows>(weights, blocks, activations, stride, carry, sums)
-//                            sums[kRows][kPanel] (+)= `blocks` blocks of K; the row block's activations of one K block
-//                            are consecutive, `stride` rows from one K block to the next
+//   tile<Format, kRows>(t)   t.sums[kRows][kPanel] = or += the products of t.blocks blocks of K
 //   unpack<Format>(weights, blocks, out)   the same blocks as Format::Unpacked
 //   quantize(x, out)         32 floats to an ActivationBlock
 //   Vector, kLanes, load(p, n), store(p, v, n), add, mul, silu, gelu_tanh   for the epilogue; n <= kLanes elements
@@ -32,8 +30,31 @@ namespace tenon::kernels::quant {
   out->scale = largest / 127.0f;
   out->sum = static_cast<float>(first_half + second_half);
   out->negated_sum = -(first_half + second_half);
-  out->negated_halves[0] = static_cast<std::int16_t>(-first_half);
-  out->negated_halves[1] = static_cast<std::int16_t>(-second_half);
+  out->negated_first = -first_half;
+}
+
+/// Memory that will be wanted soon: `bytes` from `at` on during the first block of K, the next `bytes` during the
+/// second, and so on.
+struct Prefetch {
+  const std::byte* at;
+  int bytes;
+};
+
+struct Tile {
+  const std::byte* weights;
+  std::int64_t blocks;       ///< of K
+  const ActivationBlock* a;  ///< the rows of one K block are consecutive
+  std::int64_t stride;       ///< from one K block to the next
+  bool carry;                ///< += instead of =
+  float* sums;
+  Prefetch next;
+};
+
+/// -sum of the activations of a group of a format.
+template <class F>
+[[gnu::always_inline]] inline int negated_sum(const ActivationBlock& a, int group) {
+  if (F::kGroups == 1) return a.negated_sum;
+  return group == 0 ? a.negated_first : a.negated_sum - a.negated_first;
 }
 
 template <class Isa>
@@ -78,8 +99,8 @@ class Matmul {
  private:
   using Vector = typename Isa::Vector;
 
-  static constexpr int kChunkRows = 192;  ///< rows of activations that stay in L2 beside the weights of a panel
-  static constexpr int kChunkBlocks = 8;  ///< blocks of K that stay in L1: 256 values, a super-block
+  static constexpr int kChunkRows = 192;   ///< rows of activations that stay in L2 beside the weights of a panel
+  static constexpr int kChunkBlocks = 32;  ///< blocks of K that stay in L1: 256 values, a super-block
 
   static int rows_of(const ActivationLayout& layout, std::int64_t block) {
     return static_cast<int>(std::min<std::int64_t>(layout.row_block, layout.m - block * layout.row_block));
@@ -110,37 +131,47 @@ class Matmul {
     const ActivationLayout& layout = task.layout;
     const std::byte* weights = task.weight.data + panel * task.weight.panel_bytes;
     const std::int64_t all = layout.k / kBlock;
+    const std::int64_t row_blocks = end - begin;
     constexpr bool kAlways = Isa::kUnpackBlocks == 1;
-    const bool unpack = kAlways || (F::kStoredBits < 8 && end - begin >= Isa::kUnpackBlocks);
+    const bool unpack = kAlways || (F::kStoredBits < 8 && row_blocks >= Isa::kUnpackBlocks);
     // With one row block nothing is used twice.
-    const std::int64_t step = unpack || end - begin > 1 ? kChunkBlocks : std::max<std::int64_t>(all, 1);
+    const std::int64_t step = unpack || row_blocks > 1 ? kChunkBlocks : std::max<std::int64_t>(all, 1);
     alignas(64) std::byte scratch[kChunkBlocks * F::Unpacked::kSuperBytes];
-    if (all == 0) std::fill_n(sums, (end - begin) * layout.row_block * kPanel, 0.0f);
+    if (all == 0) std::fill_n(sums, row_blocks * layout.row_block * kPanel, 0.0f);
     for (std::int64_t k = 0; k < all; k += step) {
       const std::int64_t blocks = std::min(step, all - k);
+      const std::int64_t bytes = blocks / F::kSuper * F::kSuperBytes;
       const std::byte* from = weights + k / F::kSuper * F::kSuperBytes;
       if (unpack) Isa::template unpack<F>(from, blocks, scratch);
+      // While it computes, each row block asks for a slice of the weights that come next, of this panel or another. One
+      // row block alone reads so fast that the hardware's own prefetching does better.
+      const std::int64_t slice = (bytes / (row_blocks * blocks) + 63) / 64 * 64;
       for (std::int64_t r = begin; r < end; ++r) {
-        const auto* a =
-            reinterpret_cast<const ActivationBlock*>(task.activations + r * layout.block_bytes) + k * layout.row_block;
-        float* out = sums + (r - begin) * layout.row_block * kPanel;
+        const std::int64_t ahead = bytes + (r - begin) * slice * blocks;
+        const Tile t = {.weights = unpack ? scratch : from,
+                        .blocks = blocks,
+                        .a = reinterpret_cast<const ActivationBlock*>(task.activations + r * layout.block_bytes) +
+                             k * layout.row_block,
+                        .stride = layout.row_block,
+                        .carry = k > 0,
+                        .sums = sums + (r - begin) * layout.row_block * kPanel,
+                        .next = {from + ahead, row_blocks == 1 || ahead >= 2 * bytes ? 0 : static_cast<int>(slice)}};
         const int rows = rows_of(layout, r);
         if (unpack) {
-          tile<typename F::Unpacked>(rows, scratch, blocks, a, layout.row_block, k > 0, out);
+          tile<typename F::Unpacked>(rows, t);
         } else if constexpr (!kAlways) {
-          tile<F>(rows, from, blocks, a, layout.row_block, k > 0, out);
+          tile<F>(rows, t);
         }
       }
     }
   }
 
   template <class F, int kRows = Isa::kTileRows>
-  static void tile(int rows, const std::byte* weights, std::int64_t blocks, const ActivationBlock* a,
-                   std::int64_t stride, bool carry, float* sums) {
+  static void tile(int rows, const Tile& t) {
     if constexpr (kRows > 1) {
-      if (rows < kRows) return tile<F, kRows - 1>(rows, weights, blocks, a, stride, carry, sums);
+      if (rows < kRows) return tile<F, kRows - 1>(rows, t);
     }
-    Isa::template tile<F, kRows>(weights, blocks, a, stride, carry, sums);
+    Isa::template tile<F, kRows>(t);
   }
 
   /// Columns of y that panel (or pair of panels) `panel` gives, from the sums of `rows` rows from `row` on.

@@ -25,10 +25,10 @@ inline constexpr int kQuads = 8;   ///< quads of a block
 /// 32 activations of one row: x = scale * values. A non-finite input makes scale NaN, and so every output of that row.
 struct ActivationBlock {
   std::int8_t values[kBlock];
-  float scale;                     ///< max |x| / 127
-  float sum;                       ///< of values
-  std::int32_t negated_sum;        ///< -sum, to correct for a zero point
-  std::int16_t negated_halves[2];  ///< -sum of the first and of the last 16
+  float scale;                 ///< max |x| / 127
+  float sum;                   ///< of values
+  std::int32_t negated_sum;    ///< -sum, to correct for a zero point
+  std::int32_t negated_first;  ///< -sum of the first 16
 };
 static_assert(sizeof(ActivationBlock) == 48);
 
