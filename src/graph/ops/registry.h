@@ -12,14 +12,13 @@ namespace tenon::graph {
 const Op* find_op(std::string_view name);
 std::span<const Op* const> all_ops();
 
-#define TENON_OPS(X)                                                                                                 \
-  X(kAdd)                                                                                                            \
-  X(kAttention)                                                                                                      \
-  X(kConcat)                                                                                                         \
-  X(kEmbedding)                                                                                                      \
-  X(kFusedLinear) X(kGatherRows) X(kGelu) X(kGeluTanh) X(kKvAppend) X(kLinear) X(kMul) X(kPack) X(kRelu) X(kReshape) \
-      X(kRmsNorm) X(kRmsNormPack) X(kRope) X(kRopeKvAppend) X(kRopeTable) X(kRowwise) X(kScale) X(kScaledEmbedding)  \
-          X(kSigmoid) X(kSilu) X(kSlice) X(kSoftcap) X(kTanh)
+// clang-format off
+#define TENON_OPS(X) \
+  X(kAdd) X(kAttention) X(kConcat) X(kEmbedding) X(kFusedLinear) X(kGatherRows) X(kGelu) X(kGeluTanh) \
+  X(kKvAppend) X(kLinear) X(kMul) X(kPack) X(kRelu) X(kReshape) X(kRmsNorm) X(kRmsNormPack) \
+  X(kRope) X(kRopeKvAppend) X(kRopeTable) X(kRowwise) X(kScale) X(kScaledEmbedding) X(kSigmoid) X(kSilu) \
+  X(kSlice) X(kSoftcap) X(kTanh)
+// clang-format on
 
 #define TENON_DECLARE_OP(op) extern const Op op;
 TENON_OPS(TENON_DECLARE_OP)
