@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <cctype>
 #include <stdexcept>
+#include <utility>
 
 namespace tenon::e2e {
 
@@ -113,7 +114,7 @@ HttpReply Connection::read(bool head) {
       while (fill()) {
       }
       reply.body = std::exchange(buffer_, {});
-      reply.complete = true;
+      reply.complete = at_end();  // and not out of time
     }
   } catch (const std::exception&) {
     reply.complete = false;

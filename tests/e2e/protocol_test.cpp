@@ -77,6 +77,7 @@ TEST(ServeProtocol, Http10StreamsEndWithTheConnection) {
                   std::to_string(body.size()) + "\r\n\r\n" + body);
   const HttpReply reply = connection.read();
   EXPECT_EQ(reply.status, 200);
+  EXPECT_TRUE(reply.complete);
   EXPECT_EQ(reply.headers.count("transfer-encoding"), 0u);
   EXPECT_EQ(events(reply.body).back(), "[DONE]");
 }
