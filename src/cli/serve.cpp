@@ -13,28 +13,24 @@ struct ServeOptions {
   std::string served_model_name, api_key;
 };
 
+void print_address(const std::string& address, const std::string& name, bool chat) {
+  std::printf("Serving %s at %s\n", name.c_str(), address.c_str());
+  const std::string prompt = chat ? R"("messages": [{"role": "user", "content": "What is the capital of France?"}])"
+                                  : R"("prompt": "Once upon a time")";
+  std::printf("Try:  curl %s/v1/%s -H 'Content-Type: application/json' -d '{\"model\": \"%s\", %s}'\n", address.c_str(),
+              chat ? "chat/completions" : "completions", name.c_str(), prompt.c_str());
+  std::fflush(stdout);
+}
+
 Status serve(const ServeOptions& options) {
+  TENON_ASSIGN(const auto server, server::Server::create(options.server));
   TENON_ASSIGN(Assembly assembly, assemble(options.model, true));
   const std::string name = options.served_model_name.empty() ? assembly.model.name : options.served_model_name;
-  server::ApiOptions api{.model_name = name, .max_length = assembly.model.max_length, .api_key = options.api_key};
-  TENON_ASSIGN(const auto server, server::Server::create(options.server, assembly.generator, api));
   const std::string address = "http://" + options.server.host + ":" + std::to_string(server->port());
-  std::printf("Serving %s at %s\n", name.c_str(), address.c_str());
-  if (assembly.generator->has_chat_template()) {
-    std::printf(
-        "Try:  curl %s/v1/chat/completions -H 'Content-Type: application/json' "
-        "-d '{\"model\": \"%s\", \"messages\": [{\"role\": \"user\", \"content\": \"What is the capital of "
-        "France?\"}]}'\n",
-        address.c_str(), name.c_str());
-  } else {
-    std::printf(
-        "Try:  curl %s/v1/completions -H 'Content-Type: application/json' "
-        "-d '{\"model\": \"%s\", \"prompt\": \"Once upon a time\"}'\n",
-        address.c_str(), name.c_str());
-  }
-  std::fflush(stdout);
-  server->run(true);
-  return {};
+  const bool chat = assembly.generator->has_chat_template();
+  return server->run(assembly.generator,
+                     {.model_name = name, .max_length = assembly.model.max_length, .api_key = options.api_key}, true,
+                     [&] { print_address(address, name, chat); });
 }
 
 }  // namespace

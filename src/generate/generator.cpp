@@ -75,8 +75,8 @@ Result<std::unique_ptr<Reply>> Generator::start(GenerateRequest request, DeltaSi
   if (request.max_tokens && *request.max_tokens < 1) {
     return invalid("max_tokens must be at least 1, not " + std::to_string(*request.max_tokens), "max_tokens");
   }
-  const char* const prompt_param =
-      std::holds_alternative<chat::RenderInput>(request.prompt.value) ? "messages" : "prompt";
+  const bool chat = std::holds_alternative<chat::RenderInput>(request.prompt.value);
+  const char* const prompt_param = chat ? "messages" : "prompt";
   // The tokenizer and the engine do not know what the client calls its prompt.
   const auto about_prompt = [&](Error error) {
     if (error.param.empty() || error.param == "prompt") error.param = prompt_param;
@@ -93,6 +93,8 @@ Result<std::unique_ptr<Reply>> Generator::start(GenerateRequest request, DeltaSi
   auto state = std::make_shared<ReplyState>();
   auto stream = std::make_shared<TokenStream>(parts_.tokenizer, request.skip_special_tokens, std::move(request.stop),
                                               std::move(sink), state);
+  // A chat reply is a text of its own; a completion goes on with its prompt.
+  if (!chat) stream->begin_after(*ids);
   // The engine owns its sink, so that the sink must not own the engine.
   auto events =
       std::make_shared<engine::Sink>([stream, engine = parts_.engine.get()](std::span<const engine::TokenEvent> batch) {

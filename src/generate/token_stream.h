@@ -3,6 +3,7 @@
 
 #include <atomic>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -23,6 +24,9 @@ class TokenStream {
  public:
   TokenStream(std::shared_ptr<const tokenizer::Tokenizer> tokenizer, bool skip_special_tokens,
               std::vector<std::string> stops, DeltaSink sink, std::shared_ptr<ReplyState> state);
+
+  /// The reply goes on with a text that ends in these ids.
+  void begin_after(std::span<const std::int32_t> prompt) { detokenizer_.begin_after(prompt); }
 
   /// True: a stop string ended the reply, so that the engine need not go on.
   bool take(const engine::TokenEvent& event);

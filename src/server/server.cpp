@@ -17,11 +17,8 @@ using boost::system::error_code;
 
 class HttpServer final : public Server {
  public:
-  HttpServer(ServerOptions options, std::shared_ptr<const generate::Generator> generator, ApiOptions api)
-      : options_(std::move(options)),
-        api_(std::move(generator), std::move(api)),
-        context_(std::make_shared<SessionContext>()) {
-    context_->api = &api_;
+  explicit HttpServer(ServerOptions options)
+      : options_(std::move(options)), context_(std::make_shared<SessionContext>()) {
     context_->options = &options_;
     context_->io = io_;
   }
@@ -32,7 +29,7 @@ class HttpServer final : public Server {
     const auto busy = std::exchange(context_->busy, {});
   }
 
-  Status listen() {
+  Status bind() {
     error_code ec;
     const std::string where = options_.host + ":" + std::to_string(options_.port);
     const auto found = tcp::resolver(*io_).resolve(options_.host, std::to_string(options_.port), ec);
@@ -41,23 +38,26 @@ class HttpServer final : public Server {
     acceptor_.open(endpoint.protocol(), ec);
     if (!ec) acceptor_.set_option(tcp::acceptor::reuse_address(true), ec);
     if (!ec) acceptor_.bind(endpoint, ec);
-    if (!ec) acceptor_.listen(asio::socket_base::max_listen_connections, ec);
-    if (ec == asio::error::address_in_use) {
-      return fail(ErrorCode::kUnavailable, where + " is in use by another program; choose another port with --port");
-    }
-    if (ec) return fail(ErrorCode::kUnavailable, "cannot listen on " + where + ": " + ec.message());
-    return {};
+    return listening(ec, where);
   }
 
   std::uint16_t port() const override { return acceptor_.local_endpoint().port(); }
 
-  void run(bool signals) override {
+  Status run(std::shared_ptr<const generate::Generator> generator, ApiOptions api, bool signals,
+             const std::function<void()>& ready) override {
+    api_.emplace(std::move(generator), std::move(api));
+    context_->api = &*api_;
+    error_code ec;
+    acceptor_.listen(asio::socket_base::max_listen_connections, ec);
+    TENON_TRY(listening(ec, options_.host + ":" + std::to_string(port())));
     accept();
     if (signals) {
       signals_.emplace(*io_, SIGINT, SIGTERM);
       wait_for_signal();
     }
+    ready();
     io_->run();
+    return {};
   }
 
   void stop() override {
@@ -65,6 +65,14 @@ class HttpServer final : public Server {
   }
 
  private:
+  static Status listening(error_code ec, const std::string& where) {
+    if (ec == asio::error::address_in_use) {
+      return fail(ErrorCode::kUnavailable, where + " is in use by another program; choose another port with --port");
+    }
+    if (ec) return fail(ErrorCode::kUnavailable, "cannot listen on " + where + ": " + ec.message());
+    return {};
+  }
+
   void accept() {
     acceptor_.async_accept([this](error_code ec, tcp::socket socket) {
       if (ec == asio::error::operation_aborted) return;
@@ -93,7 +101,7 @@ class HttpServer final : public Server {
   void drain() {
     TENON_LOG_INFO("shutting down: {} running requests may finish; press Ctrl-C again to end at once",
                    context_->busy.size());
-    api_.drain();
+    api_->drain();
     context_->draining = true;
     context_->became_idle = [this] {
       // A little later, so that the last answer is written. What is refused meanwhile must not put it off.
@@ -112,7 +120,7 @@ class HttpServer final : public Server {
 
   const ServerOptions options_;
   const std::shared_ptr<asio::io_context> io_ = std::make_shared<asio::io_context>(1);
-  Api api_;
+  std::optional<Api> api_;
   std::shared_ptr<SessionContext> context_;
   tcp::acceptor acceptor_{*io_};
   asio::steady_timer retry_{*io_}, deadline_{*io_};
@@ -121,10 +129,9 @@ class HttpServer final : public Server {
 
 }  // namespace
 
-Result<std::unique_ptr<Server>> Server::create(ServerOptions options,
-                                               std::shared_ptr<const generate::Generator> generator, ApiOptions api) {
-  auto server = std::make_unique<HttpServer>(std::move(options), std::move(generator), std::move(api));
-  TENON_TRY(server->listen());
+Result<std::unique_ptr<Server>> Server::create(ServerOptions options) {
+  auto server = std::make_unique<HttpServer>(std::move(options));
+  TENON_TRY(server->bind());
   return server;
 }
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -20,13 +21,14 @@ struct ServerOptions {
 
 class Server {
  public:
-  /// Binds and listens; "port in use" and the like are errors that name the address.
-  static Result<std::unique_ptr<Server>> create(ServerOptions options,
-                                                std::shared_ptr<const generate::Generator> generator, ApiOptions api);
+  /// Binds, so that "port in use" is known before a model is loaded; the error names the address.
+  static Result<std::unique_ptr<Server>> create(ServerOptions options);
   virtual ~Server() = default;
   virtual std::uint16_t port() const = 0;
-  /// Serves until stop(), or, if `signals`, SIGINT or SIGTERM: running replies finish, a second signal ends at once.
-  virtual void run(bool signals) = 0;
+  /// Listens, calls `ready`, and serves until stop(), or, if `signals`, SIGINT or SIGTERM: running replies finish, a
+  /// second signal ends at once.
+  virtual Status run(std::shared_ptr<const generate::Generator> generator, ApiOptions api, bool signals,
+                     const std::function<void()>& ready) = 0;
   /// From any thread.
   virtual void stop() = 0;
 };

@@ -17,6 +17,12 @@ constexpr std::size_t kMaxWindow = 12;
 IncrementalDetokenizer::IncrementalDetokenizer(std::shared_ptr<const Tokenizer> tokenizer, bool skip_special_tokens)
     : tokenizer_(std::move(tokenizer)), skip_special_tokens_(skip_special_tokens) {}
 
+void IncrementalDetokenizer::begin_after(std::span<const std::int32_t> context) {
+  for (const std::int32_t id : context.last(std::min(context.size(), kMaxWindow))) push(id);
+  const std::string text = decode_window();
+  returned_ = text.size() - (text.ends_with(kReplacement) ? kReplacement.size() : 0);
+}
+
 std::string IncrementalDetokenizer::push(std::int32_t id) {
   // What has no text parts no run of bytes either: decode() takes it out first.
   if (skip_special_tokens_ && tokenizer_->is_special(id)) return {};

@@ -38,6 +38,8 @@ class Tokenizer {
 class IncrementalDetokenizer {
  public:
   IncrementalDetokenizer(std::shared_ptr<const Tokenizer> tokenizer, bool skip_special_tokens);
+  /// Ids before the stream, whose text is not returned: a reply that goes on with a text keeps its first space.
+  void begin_after(std::span<const std::int32_t> context);
   std::string push(std::int32_t id);
   std::string flush();  ///< what is left at the end of a stream, U+FFFD for half a character; then a new stream begins
 

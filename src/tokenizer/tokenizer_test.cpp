@@ -77,6 +77,27 @@ TEST(IncrementalDetokenizerTest, FlushGivesHalfACharacterAndBeginsAnew) {
   EXPECT_EQ(text, "👩");
 }
 
+TEST(IncrementalDetokenizerTest, AReplyThatGoesOnWithATextKeepsItsFirstSpace) {
+  const auto tokenizer =
+      Tokenizer::from_json(
+          test::decompress(test::source_dir() / "src/tokenizer/testdata/tinystories-260k/tokenizer.json.xz"))
+          .value();
+  const std::string text = "Once upon a time there was é 日本 cat who liked to sleep all day long";
+  const auto ids = tokenizer->encode(text, false).value();
+  for (std::size_t split = 0; split <= ids.size(); ++split) {
+    IncrementalDetokenizer detokenizer(tokenizer, true);
+    const std::span all(ids);
+    detokenizer.begin_after(all.first(split));
+    std::string rest;
+    for (const auto id : all.subspan(split)) rest += detokenizer.push(id);
+    rest += detokenizer.flush();
+    const std::string before = tokenizer->decode(all.first(split), true).value();
+    // Whole characters only: a split inside one belongs to neither side.
+    if (before.ends_with("\xEF\xBF\xBD")) continue;
+    EXPECT_EQ(before + rest, text) << split;
+  }
+}
+
 TEST(IncrementalDetokenizerTest, SpecialTokensAreSkipped) {
   const auto tokenizer = Tokenizer::from_json(smollm2_json()).value();
   const auto end = tokenizer->token_to_id("<|im_end|>").value();
