@@ -21,7 +21,7 @@ class WeightProvider {
   /// A vector is one row. Asked for once for the dtype of a matrix, where data may be null, and again when it is
   /// packed.
   virtual Result<tensor::RowView> weight(const std::string& name) = 0;
-  virtual void release(const std::string& name) = 0;  ///< packed: its pages may go
+  virtual void release(const std::string& name) = 0;  ///< packed: its pages may go; it stays readable
 };
 
 struct CompileOptions {

@@ -2,7 +2,6 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
-#include <set>
 
 #include "base/file.h"
 #include "compiler/lowering/lower.h"
@@ -32,8 +31,7 @@ void pack_one(const tensor::RowView& rows, tensor::DType dtype, std::int64_t pan
   kernels::kernels().pack_panel(dtype, rows.k, rows.dtype, pointers.data(), out);
 }
 
-Status pack_matrix(const MatrixRecipe& recipe, WeightProvider& provider, const std::set<std::string>& kept,
-                   ThreadPool& pool, std::byte* base) {
+Status pack_matrix(const MatrixRecipe& recipe, WeightProvider& provider, ThreadPool& pool, std::byte* base) {
   std::int64_t begin = 0;  // panel of the whole matrix where this source starts
   for (std::size_t s = 0; s < recipe.weights.size(); ++s) {
     TENON_ASSIGN(const tensor::RowView rows, fetch(provider, recipe.weights[s], recipe.sizes[s], recipe.place.k));
@@ -48,7 +46,7 @@ Status pack_matrix(const MatrixRecipe& recipe, WeightProvider& provider, const s
       }
     });
     begin += panels;
-    if (!kept.contains(recipe.weights[s])) provider.release(recipe.weights[s]);
+    provider.release(recipe.weights[s]);
   }
   return {};
 }
@@ -74,12 +72,17 @@ Result<runtime::Weights> pack_weights(const Lowered& lowered, WeightProvider& pr
   runtime::Weights weights;
   const auto bytes = static_cast<std::size_t>(std::max<std::int64_t>(64, lowered.weight_bytes));
   TENON_ASSIGN(weights.packed, HugeBuffer::allocate(bytes, "packed weights"));
-  std::set<std::string> kept;  // rows of embedding tables are looked up where they lie
-  for (const auto& table : lowered.tables) kept.insert(table.name);
-  for (const MatrixRecipe& recipe : lowered.matrices) {
-    TENON_TRY(pack_matrix(recipe, provider, kept, pool, weights.packed.data()));
+  // The largest first: its source and its packed form are then in memory while little else is.
+  std::vector<const MatrixRecipe*> order;
+  for (const MatrixRecipe& recipe : lowered.matrices) order.push_back(&recipe);
+  const auto size = [](const MatrixRecipe* recipe) { return recipe->place.n * recipe->place.k; };
+  std::ranges::stable_sort(order, std::ranges::greater(), size);
+  for (const MatrixRecipe* recipe : order) {
+    TENON_TRY(pack_matrix(*recipe, provider, pool, weights.packed.data()));
   }
   for (const VectorRecipe& recipe : lowered.vectors) TENON_TRY(pack_vector(recipe, provider, weights.packed.data()));
+  // Rows of embedding tables are looked up where they lie: of a tied one the pages were released, and those come back
+  // whose rows are used.
   for (const auto& table : lowered.tables) {
     TENON_ASSIGN(tensor::RowView rows, fetch(provider, table.name, table.n, table.k));
     weights.tables.push_back(std::move(rows));
