@@ -67,7 +67,8 @@ Result<Assembly> assemble(ModelOptions options, bool need_text) {
   Assembly out;
   out.threads = options.threads > 0 ? options.threads : ThreadPool::default_threads();
   auto& limits = options.load.limits;
-  limits.max_rows = limits.max_sampled_rows = options.max_batch_size;
+  limits.max_rows = options.max_batch_size;
+  limits.max_sampled_rows = options.max_batch_size + options.extra_logits;
   limits.max_total_tokens = std::max(options.max_batch_tokens, options.max_batch_size);
   const TimePoint begin = std::chrono::steady_clock::now();
   {

@@ -38,6 +38,7 @@ Status serve(const ServeOptions& options) {
 void add_serve(CLI::App& app, Status& result) {
   auto options = std::make_shared<ServeOptions>();
   CLI::App* command = app.add_subcommand("serve", "Serve a model behind an OpenAI-compatible API");
+  options->model.extra_logits = 32;
   add_model_options(*command, options->model);
   command->add_option("--host", options->server.host, "Address to listen on")->capture_default_str();
   command->add_option("--port", options->server.port, "Port; 0: any free one")->capture_default_str();

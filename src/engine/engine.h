@@ -21,8 +21,10 @@ using RequestId = std::uint64_t;
 struct Request {
   std::vector<std::int32_t> prompt;  ///< not empty
   sampler::SamplingParams sampling;
-  std::int64_t max_tokens = 0;               ///< at least 1, cut to what the context leaves
-  std::vector<std::int32_t> stop_token_ids;  ///< ends with kStop; the token is reported, its text is not wanted
+  std::int64_t max_tokens = 0;  ///< cut to what the context leaves; 0: the prompt is only read (for its logprobs)
+  std::vector<std::int32_t> stop_token_ids = {};  ///< ends with kStop; the token is reported, its text is not wanted
+  std::int64_t min_tokens = 0;                    ///< before so many tokens no stop token is drawn
+  int prompt_logprobs = -1;  ///< -1: none; else logprobs of the prompt's tokens, and of this many best ones each
 };
 
 enum class FinishReason : std::uint8_t { kNone, kStop, kLength, kCancelled, kError };
@@ -33,7 +35,10 @@ struct TokenEvent {
   std::int32_t token = -1;                         ///< -1: none (cancelled, error)
   FinishReason finish = FinishReason::kNone;       ///< after this event nothing more comes for the request
   std::optional<sampler::TokenLogprobs> logprobs;  ///< if asked for
-  std::string error;                               ///< of kError
+  /// Of the prompt's next tokens, in order from the second one on, in as many events as it takes; before the first
+  /// token's event or with it.
+  std::vector<sampler::TokenLogprobs> prompt_logprobs = {};
+  std::string error;  ///< of kError
 };
 
 /// Called on the engine thread, once a step with the events of all requests of one subscriber; must not block.

@@ -19,11 +19,12 @@ batch::Limits batch_limits(const runtime::Limits& limits) {
           .max_pages_per_row = limits.max_pages_per_row};
 }
 
-scheduler::Options scheduler_options(const Options& options, std::int64_t page_bytes) {
+scheduler::Options scheduler_options(const Options& options, const runtime::Limits& limits, std::int64_t page_bytes) {
   return {.max_rows = options.max_batch_size,
           .max_tokens = options.max_batch_tokens,
           .max_chunk = options.prefill_chunk,
           .max_queue_size = options.max_queue_size,
+          .extra_logits = limits.max_sampled_rows - options.max_batch_size,
           .page_bytes = page_bytes};
 }
 
@@ -38,10 +39,11 @@ EngineLoop::EngineLoop(std::shared_ptr<runtime::Executable> executable, const Op
       sample_(sample_function),
       pool_(threads),
       builder_(batch_limits(executable_->limits())),
-      draws_(static_cast<std::size_t>(options.max_batch_size)),
+      draws_(static_cast<std::size_t>(executable_->limits().max_sampled_rows)),
       scratches_(static_cast<std::size_t>(pool_.size())),
       pages_(options.num_pages),
-      scheduler_(scheduler_options(options, executable_->kv_layout().page_bytes()), pages_, std::move(clock)),
+      scheduler_(scheduler_options(options, executable_->limits(), executable_->kv_layout().page_bytes()), pages_,
+                 std::move(clock)),
       thread_([this] { loop(); }) {}
 
 EngineLoop::~EngineLoop() {
@@ -58,7 +60,7 @@ EngineLoop::~EngineLoop() {
 Status EngineLoop::check(const Request& request) const {
   const auto length = static_cast<std::int64_t>(request.prompt.size());
   if (length == 0) return invalid("the prompt has no tokens", "prompt");
-  if (length >= options_.max_length) {
+  if (length + std::min<std::int64_t>(request.max_tokens, 1) > options_.max_length) {
     return invalid("the prompt has " + std::to_string(length) + " tokens, but the context holds " +
                        std::to_string(options_.max_length) + " with the reply: shorten it",
                    "prompt");
@@ -71,7 +73,14 @@ Status EngineLoop::check(const Request& request) const {
                      "prompt");
     }
   }
-  if (request.max_tokens < 1) return invalid("max_tokens must be at least 1", "max_tokens");
+  if (request.max_tokens < 0) return invalid("max_tokens must not be negative", "max_tokens");
+  for (const auto& [id, bias] : request.sampling.logit_bias) {
+    if (id >= vocab_size) {
+      return invalid("logit_bias has token id " + std::to_string(id) + ", which is outside of the vocabulary of " +
+                         std::to_string(vocab_size) + " tokens",
+                     "logit_bias");
+    }
+  }
   return request.sampling.validate();
 }
 
@@ -80,11 +89,19 @@ Result<RequestId> EngineLoop::submit(Request request, std::shared_ptr<Sink> sink
   TENON_TRY(check(request));
   auto active = std::make_unique<Active>();
   const auto length = static_cast<std::int64_t>(request.prompt.size());
-  active->max_tokens = std::min<std::int64_t>(request.max_tokens, options_.max_length - length);
+  active->reads_only = request.max_tokens == 0;
+  active->max_tokens =
+      std::clamp<std::int64_t>(options_.max_length - length, 1, std::max<std::int64_t>(request.max_tokens, 1));
   active->tokens = std::move(request.prompt);
   active->tokens.reserve(static_cast<std::size_t>(length + std::min<std::int64_t>(active->max_tokens, 1024)));
-  active->sampling = request.sampling;
+  active->sampling = std::move(request.sampling);
   active->stop_token_ids = std::move(request.stop_token_ids);
+  active->min_tokens = request.min_tokens;
+  active->prompt_logprobs = request.prompt_logprobs;
+  if (request.prompt_logprobs >= 0) active->logits_from = 0;
+  if (active->sampling.penalizes()) {
+    active->history.begin(active->tokens, static_cast<std::size_t>(std::min<std::int64_t>(active->max_tokens, 1024)));
+  }
   active->sink = std::move(sink);
 
   const std::lock_guard lock(mutex_);
@@ -160,11 +177,15 @@ std::span<const scheduler::Work> EngineLoop::schedule() {
 tensor::Batch EngineLoop::lay_out(std::span<const scheduler::Work> work) {
   builder_.clear();
   draw_count_ = 0;
-  for (const auto& [sequence, begin, count, samples] : work) {
+  for (const auto& [sequence, begin, count, samples, logits] : work) {
     const auto tokens = std::span<const std::int32_t>(sequence->tokens)
                             .subspan(static_cast<std::size_t>(begin), static_cast<std::size_t>(count));
-    builder_.add({.tokens = tokens, .start = begin, .pages = &sequence->pages, .logits = samples ? 1 : 0});
-    if (samples) draws_[draw_count_++].request = static_cast<Active*>(sequence);
+    builder_.add({.tokens = tokens, .start = begin, .pages = &sequence->pages, .logits = logits});
+    for (std::int64_t next = begin + count - logits + 1; next <= begin + count; ++next) {
+      Draw& draw = draws_[draw_count_++];
+      draw.request = static_cast<Active*>(sequence);
+      draw.scored = samples && next == begin + count ? -1 : sequence->tokens[static_cast<std::size_t>(next)];
+    }
   }
   return builder_.finish();
 }
@@ -198,7 +219,16 @@ void EngineLoop::sample(std::span<const float> logits) {
 void EngineLoop::sample_row(Draw& draw, std::span<const float> logits, sampler::Scratch& scratch) const {
   draw.error.clear();
   try {
-    draw.sampled = sample_(logits, draw.request->sampling, draw.request->length(), scratch);
+    const Active& request = *draw.request;
+    if (draw.scored >= 0) {
+      draw.sampled.logprobs = sampler::score(logits, draw.scored, request.prompt_logprobs, scratch);
+      return;
+    }
+    if (request.reads_only) return;
+    const bool may_stop = request.length() - request.prompt_length >= request.min_tokens;
+    draw.sampled = sample_(
+        logits, request.sampling, request.length(), scratch,
+        {.history = &request.history, .banned = may_stop ? std::span<const std::int32_t>() : request.stop_token_ids});
     if (draw.sampled.token < 0) draw.error = "the model returned no usable logits (all of them NaN or -inf)";
   } catch (const std::exception& exception) {
     draw.error = std::string("sampling failed: ") + exception.what();
@@ -215,21 +245,34 @@ void EngineLoop::settle(std::span<const scheduler::Work> work) {
     counters_.prompt_tokens += std::max<std::int64_t>(0, prompt_end - request.counted);
     request.counted = std::max(request.counted, prompt_end);
   }
-  for (Draw& draw : std::span(draws_).first(draw_count_)) {
-    Active& request = *draw.request;
-    if (!draw.error.empty()) {
-      post(request, {.id = request.id, .finish = FinishReason::kError, .error = std::move(draw.error)});
-      end(request, counters_.requests_failed);
-      continue;
-    }
-    scheduler_.append(request, draw.sampled.token);
-    ++counters_.generated_tokens;
-    TokenEvent event{.id = request.id, .token = draw.sampled.token, .finish = finish_reason(request)};
-    if (request.sampling.top_logprobs >= 0) event.logprobs = std::move(draw.sampled.logprobs);
-    const bool finished = event.finish != FinishReason::kNone;
-    post(request, std::move(event));
-    if (finished) end(request, counters_.requests_finished);
+  for (Draw& draw : std::span(draws_).first(draw_count_)) settle(draw);
+}
+
+void EngineLoop::settle(Draw& draw) {
+  Active& request = *draw.request;
+  if (request.ended) return;  // an earlier row of it failed
+  if (!draw.error.empty()) {
+    post(request, {.id = request.id, .finish = FinishReason::kError, .error = std::move(draw.error)});
+    return end(request, counters_.requests_failed);
   }
+  if (draw.scored >= 0) {
+    // A chunk's rows follow each other, so that one event takes them all.
+    if (messages_.empty() || messages_.back().event.id != request.id) post(request, {.id = request.id});
+    messages_.back().event.prompt_logprobs.push_back(std::move(draw.sampled.logprobs));
+    return;
+  }
+  if (request.reads_only) {
+    post(request, {.id = request.id, .finish = FinishReason::kLength});
+    return end(request, counters_.requests_finished);
+  }
+  scheduler_.append(request, draw.sampled.token);
+  if (request.sampling.penalizes()) request.history.add(draw.sampled.token);
+  ++counters_.generated_tokens;
+  TokenEvent event{.id = request.id, .token = draw.sampled.token, .finish = finish_reason(request)};
+  if (request.sampling.top_logprobs >= 0) event.logprobs = std::move(draw.sampled.logprobs);
+  const bool finished = event.finish != FinishReason::kNone;
+  post(request, std::move(event));
+  if (finished) end(request, counters_.requests_finished);
 }
 
 FinishReason EngineLoop::finish_reason(const Active& request) const {
@@ -246,6 +289,7 @@ void EngineLoop::post(Active& request, TokenEvent event) {
 // Its pages are free from here on; the object lives until its last event is published.
 void EngineLoop::end(Active& request, std::int64_t& counter) {
   scheduler_.remove(request);
+  request.ended = true;
   ++counter;
   const auto found = requests_.find(request.id);
   ended_.push_back(std::move(found->second));

@@ -41,12 +41,18 @@ class EngineLoop final : public Engine {
     RequestId id = 0;
     sampler::SamplingParams sampling;
     std::vector<std::int32_t> stop_token_ids;
+    std::int64_t min_tokens = 0;
+    int prompt_logprobs = -1;
+    bool reads_only = false;        ///< ends where its first token would be sampled
+    bool ended = false;             ///< its last event is posted
+    sampler::TokenHistory history;  ///< if its sampling penalizes
     std::shared_ptr<Sink> sink;
     std::int64_t counted = 0;  ///< prompt tokens already in the counters: those computed anew count once
   };
-  /// A row that samples in this step.
+  /// A row of logits in this step: a token is sampled from it, or one of the prompt is scored.
   struct Draw {
     Active* request = nullptr;
+    std::int32_t scored = -1;  ///< the prompt's token after it; -1: sample
     sampler::Sampled sampled;
     std::string error;
   };
@@ -63,6 +69,7 @@ class EngineLoop final : public Engine {
   tensor::Batch lay_out(std::span<const scheduler::Work> work);
   std::span<const float> run(const tensor::Batch& batch);
   void sample(std::span<const float> logits);
+  void settle(Draw& draw);
   void sample_row(Draw& draw, std::span<const float> logits, sampler::Scratch& scratch) const;
   void settle(std::span<const scheduler::Work> work);
   void publish();

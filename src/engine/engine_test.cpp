@@ -58,7 +58,8 @@ TEST(Engine, BadRequestsAreRefused) {
   EXPECT_EQ(error({.prompt = {}, .max_tokens = 1}).code, ErrorCode::kInvalidArgument);
   EXPECT_THAT(error({.prompt = {97}, .max_tokens = 1}).message, HasSubstr("token id 97 is outside"));
   EXPECT_THAT(error({.prompt = {-1}, .max_tokens = 1}).message, HasSubstr("token id -1 is outside"));
-  EXPECT_EQ(error({.prompt = {1}, .max_tokens = 0}).param, "max_tokens");
+  EXPECT_EQ(error({.prompt = {1}, .max_tokens = -1}).param, "max_tokens");
+  EXPECT_EQ(error({.prompt = {1}, .sampling = {.logit_bias = {{97, 1.0f}}}, .max_tokens = 1}).param, "logit_bias");
   EXPECT_EQ(error({.prompt = {1}, .sampling = {.top_p = 2}, .max_tokens = 1}).param, "top_p");
   EXPECT_THAT(error({.prompt = std::vector<std::int32_t>(64, 1), .max_tokens = 1}).message, HasSubstr("KV cache"));
 }
@@ -216,9 +217,9 @@ TEST(Engine, AnExceptionInSamplingEndsOneRequestOnly) {
   EngineLoop engine(
       model, options, std::move(kv), 2, steady_clock(),
       +[](std::span<const float> logits, const sampler::SamplingParams& params, std::int64_t position,
-          sampler::Scratch& scratch) {
+          sampler::Scratch& scratch, const sampler::Constraints& constraints) {
         if (params.seed == 13 && position == 4) throw std::runtime_error("unlucky");
-        return sampler::sample(logits, params, position, scratch);
+        return sampler::sample(logits, params, position, scratch, constraints);
       });
   const auto a = *engine.submit({.prompt = {1, 2}, .sampling = {.seed = 13}, .max_tokens = 9}, collector.sink());
   const auto b = *engine.submit({.prompt = {1, 2}, .sampling = {.seed = 14}, .max_tokens = 9}, collector.sink());

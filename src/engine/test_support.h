@@ -28,7 +28,7 @@ class Collector {
     std::vector<std::int32_t> tokens;
     FinishReason finish = FinishReason::kNone;
     std::string error;
-    std::vector<sampler::TokenLogprobs> logprobs;
+    std::vector<sampler::TokenLogprobs> logprobs, prompt_logprobs;
     int events_after_end = 0;
   };
 
@@ -63,6 +63,8 @@ class Collector {
       Reply& reply = replies_[event.id];
       if (reply.finish != FinishReason::kNone) ++reply.events_after_end;
       if (event.token >= 0) reply.tokens.push_back(event.token);
+      reply.prompt_logprobs.insert(reply.prompt_logprobs.end(), event.prompt_logprobs.begin(),
+                                   event.prompt_logprobs.end());
       if (event.logprobs) reply.logprobs.push_back(*event.logprobs);
       reply.finish = event.finish;
       reply.error = event.error;

@@ -39,6 +39,31 @@ void shift_and_scale(std::span<const float> logits, float max, float temperature
   for (std::size_t i = 0; i < logits.size(); ++i) out[i] = (logits[i] - max) * scale;
 }
 
+// The logits after what the request's parameters and past do to them.
+std::span<const float> adjust(std::span<const float> logits, const SamplingParams& params,
+                              const Constraints& constraints, std::vector<float>& out) {
+  const bool penalizes = constraints.history != nullptr && params.penalizes();
+  if (!penalizes && params.logit_bias.empty() && constraints.banned.empty()) return logits;
+  out.assign(logits.begin(), logits.end());
+  const auto known = [&](std::int32_t token) { return token >= 0 && static_cast<std::size_t>(token) < out.size(); };
+  for (const auto& [token, bias] : params.logit_bias) {
+    if (known(token)) out[static_cast<std::size_t>(token)] += bias;
+  }
+  for (const std::int32_t token : constraints.banned) {
+    if (known(token)) out[static_cast<std::size_t>(token)] = -kInfinity;
+  }
+  if (!penalizes) return out;
+  for (const auto& [token, drawn] : constraints.history->entries()) {
+    if (!known(token)) continue;
+    float& logit = out[static_cast<std::size_t>(token)];
+    logit = logit > 0 ? logit / params.repetition_penalty : logit * params.repetition_penalty;
+    if (drawn == 0) continue;
+    logit -= params.frequency_penalty * static_cast<float>(drawn);
+    logit -= params.presence_penalty;
+  }
+  return out;
+}
+
 std::int32_t draw(std::span<const float> logits, float max, const SamplingParams& params, double u, Scratch& scratch) {
   shift_and_scale(logits, max, params.temperature, scratch.scaled);
   Candidates candidates(scratch.scaled, 0.0f, scratch.members, scratch.work);
@@ -93,6 +118,22 @@ Status SamplingParams::validate() const {
   if (top_k < 0) return invalid("top_k must be at least 0 (0: off), not " + std::to_string(top_k), "top_k");
   if (!(top_p >= 0 && top_p <= 1)) return invalid("top_p must be between 0 and 1, not " + number(top_p), "top_p");
   if (!(min_p >= 0 && min_p <= 1)) return invalid("min_p must be between 0 and 1, not " + number(min_p), "min_p");
+  for (const auto& [penalty, name] :
+       {std::pair(frequency_penalty, "frequency_penalty"), {presence_penalty, "presence_penalty"}}) {
+    if (!(penalty >= -2 && penalty <= 2)) {
+      return invalid(std::string(name) + " must be between -2 and 2, not " + number(penalty), name);
+    }
+  }
+  if (!(repetition_penalty > 0) || std::isinf(repetition_penalty)) {
+    return invalid("repetition_penalty must be greater than 0 (1: off), not " + number(repetition_penalty),
+                   "repetition_penalty");
+  }
+  for (const auto& [token, bias] : logit_bias) {
+    if (token < 0) return invalid("logit_bias has the token id " + std::to_string(token), "logit_bias");
+    if (!(bias >= -100 && bias <= 100)) {
+      return invalid("logit_bias must be between -100 and 100, not " + number(bias), "logit_bias");
+    }
+  }
   if (top_logprobs < -1 || top_logprobs > kMaxTopLogprobs) {
     return invalid("top_logprobs must be between 0 and " + std::to_string(kMaxTopLogprobs) + ", not " +
                        std::to_string(top_logprobs),
@@ -109,22 +150,39 @@ double uniform(std::uint64_t seed, std::uint64_t position) {
   return static_cast<double>(bits) * 0x1p-53;
 }
 
-Sampled sample(std::span<const float> logits, const SamplingParams& params, std::int64_t position, Scratch& scratch) {
+std::uint64_t choice_seed(std::uint64_t seed, int choice) {
+  if (choice == 0) return seed;
+  const auto half = [&](int shift) { return static_cast<std::uint32_t>(seed >> shift); };
+  // A counter that no position has: uniform() leaves the third word 0.
+  const auto random = philox4x32({static_cast<std::uint32_t>(choice), 0, 1, 0}, {half(0), half(32)});
+  return std::uint64_t{random[1]} << 32 | random[0];
+}
+
+Sampled sample(std::span<const float> logits, const SamplingParams& params, std::int64_t position, Scratch& scratch,
+               const Constraints& constraints) {
   TENON_CHECK(!logits.empty());
-  const std::int64_t best = kernels::kernels().argmax(logits.data(), static_cast<std::int64_t>(logits.size()));
-  const float max = logits[static_cast<std::size_t>(best)];
+  const auto adjusted = adjust(logits, params, constraints, scratch.adjusted);
+  const std::int64_t best = kernels::kernels().argmax(adjusted.data(), static_cast<std::int64_t>(adjusted.size()));
+  const float max = adjusted[static_cast<std::size_t>(best)];
   Sampled sampled;
   if (!(max > -kInfinity)) {
     sampled.token = -1;
     return sampled;
   }
-  sampled.token = params.temperature < kGreedyBelow
-                      ? static_cast<std::int32_t>(best)
-                      : draw(logits, max, params, uniform(params.seed, static_cast<std::uint64_t>(position)), scratch);
-  if (params.top_logprobs >= 0) {
-    sampled.logprobs = logprobs_of(logits, max, sampled.token, params.top_logprobs, scratch);
-  }
+  sampled.token =
+      params.temperature < kGreedyBelow
+          ? static_cast<std::int32_t>(best)
+          : draw(adjusted, max, params, uniform(params.seed, static_cast<std::uint64_t>(position)), scratch);
+  if (params.top_logprobs >= 0) sampled.logprobs = score(logits, sampled.token, params.top_logprobs, scratch);
   return sampled;
+}
+
+TokenLogprobs score(std::span<const float> logits, std::int32_t token, int top, Scratch& scratch) {
+  TENON_CHECK(token >= 0 && static_cast<std::size_t>(token) < logits.size());
+  const std::int64_t best = kernels::kernels().argmax(logits.data(), static_cast<std::int64_t>(logits.size()));
+  const float max = logits[static_cast<std::size_t>(best)];
+  if (!(max > -kInfinity)) return {.logprob = -kInfinity, .top = {}};
+  return logprobs_of(logits, max, token, top, scratch);
 }
 
 }  // namespace tenon::sampler

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "sampler/token_history.h"
 
 namespace tenon::sampler {
 
@@ -21,8 +22,21 @@ struct SamplingParams {
   std::uint64_t seed = 0;    ///< always set: the caller draws one where the request has none
   int top_logprobs = -1;     ///< -1: no logprobs; else also those of this many best tokens
 
+  float frequency_penalty = 0.0f;   ///< subtracted once for each time that the reply has the token; 0: off
+  float presence_penalty = 0.0f;    ///< subtracted if the reply has the token; 0: off
+  float repetition_penalty = 1.0f;  ///< divides (negative: multiplies) what prompt or reply has; 1: off
+  std::vector<std::pair<std::int32_t, float>> logit_bias = {};  ///< token and what is added to its logit
+
+  /// Whether a TokenHistory is needed.
+  bool penalizes() const { return frequency_penalty != 0 || presence_penalty != 0 || repetition_penalty != 1; }
   /// kInvalidArgument that names the parameter and its range.
   Status validate() const;
+};
+
+/// What a draw must respect beside the parameters: the request's own past.
+struct Constraints {
+  const TokenHistory* history = nullptr;      ///< needed where the parameters penalize
+  std::span<const std::int32_t> banned = {};  ///< not drawn at this position
 };
 
 struct TokenLogprobs {
@@ -37,15 +51,24 @@ struct Sampled {
 
 /// Buffers that keep their capacity between calls; what is in them never matters.
 struct Scratch {
-  std::vector<float> scaled;
+  std::vector<float> adjusted, scaled;
   std::vector<std::pair<float, std::int32_t>> members, work;
 };
 
-/// Draws the token at `position` of its sequence. Order and meaning as in transformers: temperature, top_k (those equal
-/// to the k-th stay), top_p (the smallest set of the best whose probabilities sum to at least top_p), min_p (relative
-/// to the best). Greedy: the largest logit, the smallest token among equals. NaN counts as -inf. Uniform numbers come
-/// from a counter-based generator (Philox 4x32-10) keyed by (seed, position).
-Sampled sample(std::span<const float> logits, const SamplingParams& params, std::int64_t position, Scratch& scratch);
+/// Draws the token at `position` of its sequence. First logit_bias, the ban, and the penalties change the logits, in
+/// this order and with vLLM's meaning (repetition over prompt and reply, then frequency and presence over the reply).
+/// Then order and meaning as in transformers: temperature, top_k (those equal to the k-th stay), top_p (the smallest
+/// set of the best whose probabilities sum to at least top_p), min_p (relative to the best). Greedy: the largest logit,
+/// the smallest token among equals. NaN counts as -inf. Uniform numbers come from a counter-based generator (Philox
+/// 4x32-10) keyed by (seed, position). Logprobs are those of the raw logits.
+Sampled sample(std::span<const float> logits, const SamplingParams& params, std::int64_t position, Scratch& scratch,
+               const Constraints& constraints = {});
+
+/// Log softmax of the raw logits: of `token`, and of the `top` best tokens (0: none).
+TokenLogprobs score(std::span<const float> logits, std::int32_t token, int top, Scratch& scratch);
+
+/// The seed of one of several choices of a request: choice 0 has the request's own.
+std::uint64_t choice_seed(std::uint64_t seed, int choice);
 
 /// Uniform in [0, 1) with 53 bits for (seed, position).
 double uniform(std::uint64_t seed, std::uint64_t position);

@@ -222,8 +222,8 @@ TEST(Sample, OddLogits) {
 TEST(Sample, DependsOnNothingButItsArguments) {
   const auto logits = random_logits(5000, 11);
   Scratch used;
-  for (const SamplingParams p : {SamplingParams{.seed = 5}, SamplingParams{.top_k = 40, .top_p = 0.9f, .seed = 5},
-                                 SamplingParams{.temperature = 2, .top_p = 0.95f, .min_p = 0.01f, .seed = 5}}) {
+  for (const SamplingParams& p : {SamplingParams{.seed = 5}, SamplingParams{.top_k = 40, .top_p = 0.9f, .seed = 5},
+                                  SamplingParams{.temperature = 2, .top_p = 0.95f, .min_p = 0.01f, .seed = 5}}) {
     std::set<std::int32_t> tokens;
     for (int i = 0; i < 100; ++i) {
       const auto once = token(logits, p, i);
@@ -262,6 +262,110 @@ TEST(Logprobs, TiesAtTheEndGoToTheSmallerToken) {
               ElementsAre(Pair(1, testing::_), Pair(0, testing::_)));
 }
 
+// As transformers' RepetitionPenaltyLogitsProcessor and vLLM's apply_penalties do it, over dense counts.
+std::vector<float> penalized(std::vector<float> logits, const SamplingParams& p,
+                             const std::vector<std::int32_t>& prompt, const std::vector<std::int32_t>& reply) {
+  for (std::size_t i = 0; i < logits.size(); ++i) {
+    const auto token = static_cast<std::int32_t>(i);
+    const auto drawn = std::ranges::count(reply, token);
+    if (drawn > 0 || std::ranges::count(prompt, token) > 0) {
+      logits[i] = logits[i] > 0 ? logits[i] / p.repetition_penalty : logits[i] * p.repetition_penalty;
+    }
+    logits[i] -= p.frequency_penalty * static_cast<float>(drawn);
+    logits[i] -= p.presence_penalty * static_cast<float>(drawn > 0);
+  }
+  return logits;
+}
+
+TEST(Penalties, AreThoseOfThePlainDefinition) {
+  std::mt19937 random(5);
+  Scratch scratch;
+  for (int round = 0; round < 200; ++round) {
+    const auto logits = random_logits(60, static_cast<unsigned>(round));
+    std::vector<std::int32_t> prompt(1 + random() % 20), reply(random() % 40);
+    for (auto& t : prompt) t = static_cast<std::int32_t>(random() % 60);
+    for (auto& t : reply) t = static_cast<std::int32_t>(random() % 12);
+    const auto real = [&](float low, float high) { return std::uniform_real_distribution<float>(low, high)(random); };
+    SamplingParams p{.temperature = round % 2 ? 0.8f : 0.0f, .seed = random()};
+    if (round % 3) p.frequency_penalty = real(-2, 2);
+    if (round % 5) p.presence_penalty = real(-2, 2);
+    if (round % 7) p.repetition_penalty = real(0.5f, 2);
+    TokenHistory history;
+    history.begin(prompt, 4);
+    for (const auto t : reply) history.add(t);
+    SamplingParams plain{.temperature = p.temperature, .seed = p.seed};
+    ASSERT_EQ(sample(logits, p, round, scratch, {.history = &history}).token,
+              sample(penalized(logits, p, prompt, reply), plain, round, scratch).token);
+  }
+}
+
+TEST(Penalties, RepetitionLooksAtThePromptFrequencyAndPresenceAtTheReplyOnly) {
+  const std::vector logits{2.0f, 1.9f, -1.0f};
+  TokenHistory history;
+  history.begin(std::vector{0, 0, 2}, 0);
+  Scratch scratch;
+  const auto best = [&](SamplingParams p) {
+    p.temperature = 0;
+    return sample(logits, p, 0, scratch, {.history = &history}).token;
+  };
+  EXPECT_EQ(best({.repetition_penalty = 1.2f}), 1);
+  EXPECT_EQ(best({.frequency_penalty = 2, .presence_penalty = 2}), 0);
+  history.add(0);
+  EXPECT_EQ(best({.frequency_penalty = 0.5f}), 1);
+  EXPECT_EQ(best({.presence_penalty = 0.5f}), 1);
+  history.add(1);
+  EXPECT_EQ(best({.presence_penalty = 0.5f}), 0);  // both once
+}
+
+TEST(LogitBias, IsAddedBeforeTheTemperatureAndLogprobsStayRaw) {
+  const std::vector logits{1.0f, 2.0f, 3.0f};
+  Scratch scratch;
+  const SamplingParams p{.temperature = 0, .top_logprobs = 1, .logit_bias = {{0, 5.0f}, {2, -100.0f}, {99, 1.0f}}};
+  const auto s = sample(logits, p, 0, scratch);
+  EXPECT_EQ(s.token, 0);
+  EXPECT_EQ(s.logprobs.top[0].first, 2);
+  EXPECT_FLOAT_EQ(s.logprobs.logprob, score(logits, 0, 0, scratch).logprob);
+}
+
+TEST(Banned, TokensAreNeverDrawn) {
+  const std::vector logits{5.0f, 9.0f, 1.0f};
+  const std::vector<std::int32_t> banned{1, -1, 77};
+  Scratch scratch;
+  for (int i = 0; i < 100; ++i) {
+    EXPECT_NE(sample(logits, {}, i, scratch, {.banned = banned}).token, 1);
+  }
+  EXPECT_EQ(sample(logits, {.temperature = 0}, 0, scratch, {.banned = banned}).token, 0);
+  EXPECT_EQ(sample(logits, {}, 0, scratch, {.banned = std::vector{0, 1, 2}}).token, -1);
+}
+
+TEST(History, HoldsEachTokenOnceInOrder) {
+  TokenHistory history;
+  history.begin(std::vector{9, 3, 9, 1}, 2);
+  for (const std::int32_t t : {3, 7, 3, 0}) history.add(t);
+  std::vector<std::pair<std::int32_t, std::int32_t>> seen;
+  for (const auto& e : history.entries()) seen.emplace_back(e.token, e.drawn);
+  EXPECT_THAT(seen, ElementsAre(Pair(0, 1), Pair(1, 0), Pair(3, 2), Pair(7, 1), Pair(9, 0)));
+  history.begin(std::vector{4}, 0);
+  EXPECT_EQ(history.entries().size(), 1u);
+}
+
+TEST(Score, IsTheLogSoftmaxOfTheToken) {
+  const std::vector logits{std::log(0.1f), std::log(0.6f), std::log(0.3f), kNan, -kInf};
+  Scratch scratch;
+  EXPECT_NEAR(score(logits, 2, 0, scratch).logprob, std::log(0.3f), 1e-6f);
+  EXPECT_EQ(score(logits, 2, 2, scratch).top.front().first, 1);
+  EXPECT_EQ(score(logits, 4, 0, scratch).logprob, -kInf);
+  EXPECT_EQ(score(std::vector{kNan, kNan}, 0, 3, scratch).logprob, -kInf);
+}
+
+TEST(ChoiceSeed, TheFirstIsTheRequestsOwnAndAllDiffer) {
+  EXPECT_EQ(choice_seed(42, 0), 42u);
+  std::set<std::uint64_t> seeds;
+  for (int i = 0; i < 1000; ++i) seeds.insert(choice_seed(42, i)), seeds.insert(choice_seed(43, i));
+  EXPECT_EQ(seeds.size(), 2000u);
+  EXPECT_EQ(choice_seed(42, 7), choice_seed(42, 7));
+}
+
 TEST(Params, AreValidatedByName) {
   EXPECT_TRUE(SamplingParams{}.validate());
   EXPECT_TRUE((SamplingParams{.temperature = 0, .top_p = 0}.validate()));
@@ -278,6 +382,12 @@ TEST(Params, AreValidatedByName) {
   EXPECT_EQ(param({.min_p = -0.5f}), "min_p");
   EXPECT_EQ(param({.top_logprobs = 21}), "top_logprobs");
   EXPECT_EQ(param({.top_logprobs = -2}), "top_logprobs");
+  EXPECT_EQ(param({.frequency_penalty = 2.1f}), "frequency_penalty");
+  EXPECT_EQ(param({.presence_penalty = kNan}), "presence_penalty");
+  EXPECT_EQ(param({.repetition_penalty = 0}), "repetition_penalty");
+  EXPECT_EQ(param({.repetition_penalty = kInf}), "repetition_penalty");
+  EXPECT_EQ(param({.logit_bias = {{3, 100.5f}}}), "logit_bias");
+  EXPECT_EQ(param({.logit_bias = {{-3, 1.0f}}}), "logit_bias");
   EXPECT_NE(SamplingParams{.top_p = 1.5f}.validate().error().message.find("not 1.5"), std::string::npos);
 }
 

@@ -55,6 +55,7 @@ void Scheduler::remove(Sequence& sequence) {
 std::span<const Work> Scheduler::plan() {
   work_.clear();
   planned_tokens_ = 0;
+  planned_extra_logits_ = 0;
   short_of_pages_ = false;
   plan_decodes();
   plan_prefills();
@@ -64,7 +65,11 @@ std::span<const Work> Scheduler::plan() {
 }
 
 void Scheduler::complete() {
-  for (const Work& work : work_) work.sequence->computed += work.count;
+  for (const Work& work : work_) {
+    Sequence& sequence = *work.sequence;
+    sequence.computed += work.count;
+    sequence.logits_from = std::max(sequence.logits_from, sequence.computed);
+  }
 }
 
 // One new token each. running_ may lose its tail on the way.
@@ -82,7 +87,7 @@ void Scheduler::plan_prefills() {
     if (!make_room(sequence, 1)) continue;
     // A smaller chunk is better than taking another's pages.
     const std::int64_t room = sequence.pages.capacity() + pool_.free_pages() * tensor::kPageTokens - sequence.computed;
-    const auto wanted = std::min<std::int64_t>({sequence.remaining(), options_.max_chunk, budget()});
+    const std::int64_t wanted = next_chunk(sequence);
     if (room < wanted) short_of_pages_ = true;
     const std::int64_t count = std::min(wanted, room);
     sequence.pages.grow(pool_, sequence.computed + count);
@@ -97,7 +102,7 @@ void Scheduler::admit() {
     Sequence& sequence = *waiting_.front();
     const bool fits = pages_for(sequence.length()) + reserved_pages() <= pool_.free_pages();
     if (!fits && !running_.empty()) return;
-    const auto count = std::min<std::int64_t>({sequence.remaining(), options_.max_chunk, budget()});
+    const std::int64_t count = next_chunk(sequence);
     const bool grown = sequence.pages.grow(pool_, count);
     TENON_CHECK(grown, "a sequence that does not fit an empty cache");
     waiting_.pop_front();
@@ -126,6 +131,7 @@ void Scheduler::preempt_youngest() {
   std::erase_if(work_, [&](const Work& work) {
     if (work.sequence != &sequence) return false;
     planned_tokens_ -= work.count;
+    planned_extra_logits_ -= std::max(0, work.logits - 1);
     return true;
   });
   sequence.pages.clear();
@@ -135,9 +141,22 @@ void Scheduler::preempt_youngest() {
   ++totals_.preemptions;
 }
 
+std::int64_t Scheduler::next_chunk(const Sequence& sequence) const {
+  const auto count = std::min<std::int64_t>({sequence.remaining(), options_.max_chunk, budget()});
+  if (sequence.logits_from >= sequence.prompt_length) return count;
+  const std::int64_t without_logits = std::max<std::int64_t>(sequence.logits_from - sequence.computed, 0);
+  return std::min(count, without_logits + 1 + options_.extra_logits - planned_extra_logits_);
+}
+
 void Scheduler::add_work(Sequence& sequence, std::int64_t count) {
-  work_.push_back({&sequence, sequence.computed, count, count == sequence.remaining()});
+  const std::int64_t begin = sequence.computed;
+  const bool samples = count == sequence.remaining();
+  const std::int64_t of_prompt =
+      std::min(begin + count, sequence.prompt_length - 1) - std::max(begin, sequence.logits_from);
+  const int logits = static_cast<int>(std::max<std::int64_t>(of_prompt, 0)) + (samples ? 1 : 0);
+  work_.push_back({&sequence, begin, count, samples, logits});
   planned_tokens_ += count;
+  planned_extra_logits_ += std::max(0, logits - 1);
 }
 
 // Pages that running sequences will want soon: the rest of their prompts, and one for each that may outgrow its last.

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <deque>
+#include <limits>
 #include <span>
 #include <vector>
 
@@ -21,6 +22,9 @@ struct Sequence {
 
   std::int64_t computed = 0;  ///< tokens whose keys and values are in the cache
   kvcache::PageTable pages;   ///< where
+  /// The logits of the prompt's positions from here on (but its last) are wanted too; moves on as they are computed.
+  /// They are never taken from a cache.
+  std::int64_t logits_from = std::numeric_limits<std::int64_t>::max();
   std::uint64_t arrival = 0;  ///< order of submission
   TimePoint submitted{};
   bool started = false;  ///< has run at least once
@@ -35,6 +39,7 @@ struct Work {
   std::int64_t begin = 0;
   std::int64_t count = 0;
   bool samples = false;  ///< they are its last ones: the next token is sampled
+  int logits = 0;        ///< the logits of this many last tokens are wanted: that of the sampled one, and the prompt's
 };
 
 struct Options {
@@ -42,6 +47,7 @@ struct Options {
   int max_tokens = 512;  ///< of a step; at least max_rows, so that no decode row waits for the budget
   int max_chunk = 512;   ///< of one prompt in a step
   int max_queue_size = 1024;
+  int extra_logits = 0;         ///< of a step, beside one a row: for logits of prompts
   std::int64_t page_bytes = 0;  ///< for messages
 };
 
@@ -86,6 +92,7 @@ class Scheduler {
   void admit();
   bool make_room(Sequence& sequence, std::int64_t tokens);
   void preempt_youngest();
+  std::int64_t next_chunk(const Sequence& sequence) const;
   void add_work(Sequence& sequence, std::int64_t count);
   std::int64_t budget() const { return options_.max_tokens - planned_tokens_; }
   std::int64_t reserved_pages() const;
@@ -97,6 +104,7 @@ class Scheduler {
   std::vector<Sequence*> running_;  ///< in order of arrival
   std::vector<Work> work_;
   std::int64_t planned_tokens_ = 0;
+  int planned_extra_logits_ = 0;
   bool short_of_pages_ = false;  ///< this step: a running sequence could not get all that it wanted
   std::uint64_t arrivals_ = 0;
   Stats totals_;
