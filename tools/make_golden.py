@@ -55,6 +55,24 @@ CASES = {
     "gemma3/untied_softcap": ("Gemma3ForCausalLM", dict(
         head_dim=8, sliding_window=70, query_pre_attn_scalar=8, final_logit_softcapping=10.0,
         attn_logit_softcapping=15.0, layer_types=["sliding_attention", "full_attention"])),
+    "olmo/mha_clip": ("OlmoForCausalLM", dict(num_key_value_heads=4, clip_qkv=1.5)),
+    "olmo/gqa_tied_bias": ("OlmoForCausalLM", dict(tie_word_embeddings=True, attention_bias=True,
+                                                   rope_parameters=rope("default", 500000.0))),
+    "olmo2/mha": ("Olmo2ForCausalLM", dict(num_key_value_heads=4)),
+    "olmo2/gqa_tied_bias": ("Olmo2ForCausalLM", dict(tie_word_embeddings=True, attention_bias=True, rms_norm_eps=1e-6,
+                                                     rope_parameters=rope("default", 500000.0))),
+    "olmo3/default_layers": ("Olmo3ForCausalLM", dict(num_hidden_layers=4, sliding_window=8)),
+    "olmo3/yarn_tied": ("Olmo3ForCausalLM", dict(
+        num_hidden_layers=2, sliding_window=16, tie_word_embeddings=True, attention_bias=True,
+        layer_types=["full_attention", "sliding_attention"],
+        rope_parameters={"full_attention": rope("yarn", 20000.0, factor=4.0, original_max_position_embeddings=32,
+                                                attention_factor=1.2),
+                         "sliding_attention": rope("default", 5000.0)})),
+    "exaone4/window_nope": ("Exaone4ForCausalLM", dict(num_hidden_layers=4, sliding_window=8, sliding_window_pattern=4)),
+    "exaone4/full_llama3_tied": ("Exaone4ForCausalLM", dict(
+        sliding_window=None, layer_types=["full_attention"] * 2, tie_word_embeddings=True, head_dim=12,
+        rope_parameters=rope("llama3", 1000000.0, factor=16.0, low_freq_factor=1.0, high_freq_factor=4.0,
+                             original_max_position_embeddings=32))),
 }
 
 

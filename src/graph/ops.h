@@ -25,6 +25,11 @@ Value tanh(Value x);
 Value relu(Value x);
 /// cap * tanh(x / cap)  (Gemma 2).
 Value softcap(Value x, double cap);
+/// Between min and max, which may be infinite; NaN stays.
+Value clamp(Value x, double min, double max);
+/// (x - mean(x)) / sqrt(var(x) + eps) over the last dim, times weight, plus bias, where they are given: [last dim].  Ba
+/// et al. 2016.
+Value layer_norm(Value x, double eps, Value weight = {}, Value bias = {});
 /// x / sqrt(mean(x²) + eps) * (weight + weight_offset) over the last dim; weight [last dim].  Zhang & Sennrich 2019.
 Value rms_norm(Value x, Value weight, double eps, double weight_offset = 0.0);
 /// Same elements, other dims; only the last dims may change, the first stays.

@@ -132,6 +132,20 @@ TEST_F(Ops, RmsNorm) {
               HasSubstr("weight norm.weight is [3]"));
 }
 
+TEST_F(Ops, LayerNorm) {
+  const Value y = layer_norm(x({"t", 2}), 1.0, w({2}), w({2}, "b"));
+  // mean 2, variance 1, and eps 1: (x - 2) / sqrt(2)
+  EXPECT_THAT(run(y, {{"x", floats({1, 2}, {3, 1})}}, {{"w", {2, 4}}, {"b", {10, 20}}}),
+              near({10 + 2 / std::sqrt(2.0f), 20 - 4 / std::sqrt(2.0f)}));
+  EXPECT_THAT(error([&] { layer_norm(x({"t", 2}), -1.0); }), HasSubstr("eps must not be negative"));
+  EXPECT_THAT(error([&] { layer_norm(x({"t", 2}), 1e-5, w({3}, "norm.weight")); }), HasSubstr("norm.weight is [3]"));
+}
+
+TEST_F(Ops, Clamp) {
+  EXPECT_THAT(run(clamp(x({"t", 3}), -1.0, 2.0), {{"x", floats({1, 3}, {-5, 0.5, 7})}}), ElementsAre(-1, 0.5, 2));
+  EXPECT_THAT(error([&] { clamp(x({"t", 3}), 2.0, 1.0); }), HasSubstr("min must not be more than max"));
+}
+
 TEST_F(Ops, Views) {
   const Value a = x({"t", 4});
   const Value b = concat({slice(a, 2, 4), slice(a, 0, 1)});

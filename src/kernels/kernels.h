@@ -122,6 +122,9 @@ struct Kernels {
   /// y.
   void (*rms_norm)(const float* x, std::int64_t ldx, const float* weight, float weight_offset, float eps, float* y,
                    std::int64_t ldy, std::int64_t rows, std::int64_t n);
+  /// y = (x - mean(x)) / sqrt(mean((x - mean(x))²) + eps) for `rows` rows of n. x may be y.
+  void (*layer_norm)(const float* x, std::int64_t ldx, float eps, float* y, std::int64_t ldy, std::int64_t rows,
+                     std::int64_t n);
   /// cos and sin of position * inv_freq, times `scale`: out[t] = cos[half], sin[half]. Angles in double, then rounded.
   void (*rope_table)(const std::int32_t* positions, std::int64_t tokens, const double* inv_freq, std::int64_t half,
                      float scale, float* out);
@@ -134,6 +137,8 @@ struct Kernels {
   void (*scale)(const float* x, float s, float* y, std::int64_t n);
   /// y = cap * tanh(x / cap)
   void (*softcap)(const float* x, float cap, float* y, std::int64_t n);
+  /// y = min(max(x, low), high); NaN stays.
+  void (*clamp)(const float* x, float low, float high, float* y, std::int64_t n);
   /// Any float or quantized row to float32 (embedding look-up), times `scale`.
   void (*dequantize_row)(DType dtype, const std::byte* row, std::int64_t n, float scale, float* y);
 

@@ -16,6 +16,7 @@ struct MatmulPart {
 
 struct RowPart {
   decltype(Kernels::rms_norm) rms_norm;
+  decltype(Kernels::layer_norm) layer_norm;
   decltype(Kernels::rope_table) rope_table;
   decltype(Kernels::rope) rope;
   decltype(Kernels::unary) unary;
@@ -23,6 +24,7 @@ struct RowPart {
   decltype(Kernels::mul) mul;
   decltype(Kernels::scale) scale;
   decltype(Kernels::softcap) softcap;
+  decltype(Kernels::clamp) clamp;
   decltype(Kernels::dequantize_row) dequantize_row;
   decltype(Kernels::argmax) argmax;
   decltype(Kernels::log_sum_exp) log_sum_exp;

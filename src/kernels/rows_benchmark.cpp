@@ -55,6 +55,12 @@ void BM_RmsNorm(benchmark::State& state) {
 }
 BENCHMARK(BM_RmsNorm);
 
+void BM_LayerNorm(benchmark::State& state) {
+  measure(state,
+          [&](const float* x, float* y) { kernels().layer_norm(x, kColumns, 1e-5f, y, kColumns, kRows, kColumns); });
+}
+BENCHMARK(BM_LayerNorm);
+
 void BM_Rope(benchmark::State& state, RopeStyle style) {
   const std::vector<float> table = floats(kRows * kHeadDim);
   measure(state, [&](const float* x, float* y) {

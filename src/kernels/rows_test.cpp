@@ -139,6 +139,52 @@ TEST_P(Rows, RmsNorm) {
   }
 }
 
+TEST_P(Rows, LayerNorm) {
+  for (const std::int64_t n : {1, 5, 16, 64, 67, 127, 384, 2051}) {
+    const std::int64_t count = 3, ldx = n + 3, ldy = n + 1;
+    std::vector<float> x = random_floats(static_cast<std::size_t>(count * ldx), 3.0f);
+    for (float& value : x) value += 50.0f;  // a mean far from 0 must not cost digits of the variance
+    std::vector<float> y(static_cast<std::size_t>(count * ldy), 77.0f);
+    rows().layer_norm(x.data(), ldx, 1e-5f, y.data(), ldy, count, n);
+    for (std::int64_t r = 0; r < count; ++r) {
+      const float* row = x.data() + r * ldx;
+      double mean = 0, variance = 0;
+      for (std::int64_t i = 0; i < n; ++i) mean += static_cast<double>(row[i]) / static_cast<double>(n);
+      for (std::int64_t i = 0; i < n; ++i) variance += std::pow(static_cast<double>(row[i]) - mean, 2);
+      const double inverse = 1 / std::sqrt(variance / static_cast<double>(n) + 1e-5);
+      for (std::int64_t i = 0; i < n; ++i) {
+        // The mean is rounded to float32: an absolute error of some 1e-6 of 50, scaled.
+        const double want = (static_cast<double>(row[i]) - mean) * inverse;
+        ASSERT_NEAR(y[static_cast<std::size_t>(r * ldy + i)], want, 1e-6 * std::abs(want) + 1e-5 * inverse)
+            << n << " " << i;
+      }
+      ASSERT_EQ(y[static_cast<std::size_t>(r * ldy + n)], 77.0f);
+      // The same row alone, in place, at another alignment.
+      std::vector<float> alone(static_cast<std::size_t>(n + 1));
+      std::copy_n(row, n, alone.data() + 1);
+      rows().layer_norm(alone.data() + 1, n, 1e-5f, alone.data() + 1, n, 1, n);
+      for (std::int64_t i = 0; i < n; ++i) {
+        ASSERT_TRUE(same_bits(alone[static_cast<std::size_t>(i + 1)], y[static_cast<std::size_t>(r * ldy + i)]));
+      }
+    }
+  }
+}
+
+TEST_P(Rows, Clamp) {
+  std::vector<float> x = random_floats(67, 3.0f), y(67);
+  x[3] = std::numeric_limits<float>::quiet_NaN(), x[66] = -std::numeric_limits<float>::infinity();
+  rows().clamp(x.data(), -1.5f, 2.0f, y.data(), 67);
+  for (std::size_t i = 0; i < x.size(); ++i) {
+    if (i == 3) {
+      EXPECT_TRUE(std::isnan(y[i]));
+    } else {
+      EXPECT_EQ(y[i], std::clamp(x[i], -1.5f, 2.0f)) << i;
+    }
+  }
+  rows().clamp(x.data(), -std::numeric_limits<float>::infinity(), 2.0f, x.data(), 67);
+  EXPECT_EQ(x[66], -std::numeric_limits<float>::infinity());
+}
+
 TEST_P(Rows, RopeTable) {
   const std::vector<std::int32_t> positions = {0, 1, 17, 4095, 131071};
   const std::vector<double> inv_freq = {1.0, 0.31622776, 1e-3, 1.3e-7};

@@ -29,6 +29,8 @@ class ConfigReader {
 
   /// In the file and not null.
   bool has(std::string_view field) const;
+  /// In the file, be it null: for a field whose absence means something else.
+  bool states(std::string_view field) const { return json_->contains(std::string(field)); }
 
   int integer(std::string_view field, int min = 1, int max = kMaxSize);  ///< required
   int integer_or(std::string_view field, int otherwise, int min = 1, int max = kMaxSize);

@@ -140,5 +140,64 @@ TEST(GgufConfig, Gemma3) {
   EXPECT_EQ((*config_of(file))["query_pre_attn_scalar"], 160) << "27B: hidden_size / heads";
 }
 
+// Metadata of a tiny model, by architecture: what all families say.
+FakeGguf tiny(const std::string& arch) {
+  FakeGguf file("{}");
+  file.set("general.architecture", arch);
+  const Json common = Json::parse(R"({"context_length": 512, "embedding_length": 64, "block_count": 4,
+    "feed_forward_length": 96, "attention.head_count": 4, "attention.head_count_kv": 2, "rope.freq_base": 500000.0})");
+  for (const auto& [key, value] : common.items()) file.set((arch + "." + key).c_str(), value);
+  file.set("tokenizer.ggml.tokens", Json::parse(R"(["a", "b", "c"])"));
+  return file;
+}
+
+TEST(GgufConfig, Olmo) {
+  FakeGguf file = tiny("olmo");
+  file.set("olmo.attention.layer_norm_epsilon", 9.999999747378752e-06);  // 1e-5 as float32
+  file.set("olmo.attention.clamp_kqv", 8.0);
+  EXPECT_EQ((*config_of(file))["clip_qkv"], 8.0);
+  const auto parsed = parse_config(*find_architecture("OlmoForCausalLM", nullptr)->architecture, *config_of(file));
+  EXPECT_TRUE(parsed) << parsed.error().message;
+  file.set("olmo.attention.clamp_kqv", 0.0);
+  EXPECT_FALSE((*config_of(file)).contains("clip_qkv"));
+  file.set("olmo.attention.layer_norm_epsilon", 1e-6);
+  EXPECT_THAT(error_of(file), HasSubstr("olmo.attention.layer_norm_epsilon is 1e-06"));
+}
+
+TEST(GgufConfig, Olmo2And3ShareAName) {
+  FakeGguf file = tiny("olmo2");
+  file.set("olmo2.attention.layer_norm_rms_epsilon", 1e-6);
+  const Json full = Json::parse(R"(["full_attention", "full_attention", "full_attention", "full_attention"])");
+  EXPECT_EQ((*config_of(file))["layer_types"], full) << "OLMo 2";
+  file.set("olmo2.attention.sliding_window", 128);
+  EXPECT_FALSE((*config_of(file)).contains("layer_types")) << "the default pattern";
+  file.set("olmo2.attention.sliding_window_pattern", Json::parse("[true, false, true, false]"));
+  file.set("olmo2.rope.scaling.type", "yarn");
+  file.set("olmo2.rope.scaling.factor", 8.0);
+  file.set("olmo2.rope.scaling.original_context_length", 64);
+  const auto config = config_of(file);
+  ASSERT_TRUE(config) << config.error().message;
+  EXPECT_EQ((*config)["layer_types"][1], "full_attention");
+  EXPECT_EQ((*config)["layer_types"][2], "sliding_attention");
+  EXPECT_EQ((*config)["rope_parameters"]["full_attention"]["rope_type"], "yarn");
+  EXPECT_EQ((*config)["rope_parameters"]["sliding_attention"]["rope_type"], "default");
+  const auto parsed = parse_config(*find_architecture("Olmo3ForCausalLM", nullptr)->architecture, *config);
+  EXPECT_TRUE(parsed) << parsed.error().message;
+  file.set("olmo2.attention.sliding_window_pattern", Json::parse("[1, 0, 1, 0]"));
+  EXPECT_THAT(error_of(file), HasSubstr("sliding_window_pattern is no list of bools"));
+}
+
+TEST(GgufConfig, Exaone4) {
+  FakeGguf file = tiny("exaone4");
+  file.set("exaone4.attention.layer_norm_rms_epsilon", 1e-5);
+  EXPECT_TRUE((*config_of(file))["sliding_window"].is_null());
+  const Architecture& architecture = *find_architecture("Exaone4ForCausalLM", nullptr)->architecture;
+  EXPECT_TRUE(parse_config(architecture, *config_of(file)));
+  file.set("exaone4.attention.sliding_window", 128);
+  file.set("exaone4.attention.sliding_window_pattern", Json::parse("[true, true, true, false]"));
+  EXPECT_EQ((*config_of(file))["layer_types"][3], "full_attention");
+  EXPECT_TRUE(parse_config(architecture, *config_of(file)));
+}
+
 }  // namespace
 }  // namespace tenon::model

@@ -26,8 +26,8 @@ Value split_heads(Value x, int heads, int head_dim);
 Value merge_heads(Value x);
 
 /// Causal attention of one layer, as q_proj, k_proj and v_proj left it and as o_proj wants it: rotates q and k by
-/// `rope` (Rope::table), appends k and v to the cache of `layer`, attends. q [T, heads, key_dim], k [T, kv_heads,
-/// key_dim], v [T, kv_heads, value_dim] → [T, heads * value_dim].
+/// `rope` (Rope::table; empty for NoPE: not at all), appends k and v to the cache of `layer`, attends. q [T, heads,
+/// key_dim], k [T, kv_heads, key_dim], v [T, kv_heads, value_dim] → [T, heads * value_dim].
 Value attention(Value q, Value k, Value v, Value rope, const RaggedBatch& batch, int layer,
                 graph::AttentionOptions options);
 

@@ -26,6 +26,16 @@ Value RmsNorm::operator()(Value x) const {
   return graph::rms_norm(x, weight_, eps_, weight_offset_);
 }
 
+LayerNorm::LayerNorm(const Scope& w, int size, double eps, bool bias)
+    : scope_(w), weight_(w.weight("weight", {size}, WeightUse::kVector)), eps_(eps) {
+  if (bias) bias_ = w.weight("bias", {size}, WeightUse::kVector);
+}
+
+Value LayerNorm::operator()(Value x) const {
+  const auto entered = scope_.enter();
+  return graph::layer_norm(x, eps_, weight_, bias_);
+}
+
 Embedding::Embedding(const Scope& w, int vocab_size, int hidden_size)
     : scope_(w), weight_(w.weight("weight", {vocab_size, hidden_size}, WeightUse::kEmbedding)) {}
 

@@ -35,6 +35,19 @@ class RmsNorm {
   double eps_, weight_offset_;
 };
 
+/// (x - mean(x)) / sqrt(var(x) + eps) over the last dim, times weight, plus bias. Tensors: weight [size], bias [size].
+/// For a norm without either use graph::layer_norm.
+class LayerNorm {
+ public:
+  LayerNorm(const Scope& w, int size, double eps, bool bias = true);
+  Value operator()(Value x) const;
+
+ private:
+  Scope scope_;
+  Value weight_, bias_;
+  double eps_;
+};
+
 /// ids [T] → [T, hidden_size]. Tensor: weight [vocab_size, hidden_size].
 class Embedding {
  public:

@@ -30,11 +30,10 @@ std::optional<RowInstruction> kernel_of(const graph::RowInstruction& link) {
       {"silu", kernels::Unary::kSilu},    {"gelu_tanh", kernels::Unary::kGeluTanh},
       {"gelu", kernels::Unary::kGeluErf}, {"sigmoid", kernels::Unary::kSigmoid},
       {"tanh", kernels::Unary::kTanh},    {"relu", kernels::Unary::kRelu}};
-  static const std::unordered_map<std::string, RowKind> others = {{"add", RowKind::kAdd},
-                                                                  {"mul", RowKind::kMul},
-                                                                  {"scale", RowKind::kScale},
-                                                                  {"softcap", RowKind::kSoftcap},
-                                                                  {"rms_norm", RowKind::kRmsNorm}};
+  static const std::unordered_map<std::string, RowKind> others = {
+      {"add", RowKind::kAdd},         {"mul", RowKind::kMul},     {"scale", RowKind::kScale},
+      {"softcap", RowKind::kSoftcap}, {"clamp", RowKind::kClamp}, {"layer_norm", RowKind::kLayerNorm},
+      {"rms_norm", RowKind::kRmsNorm}};
   RowInstruction instruction;
   if (const auto unary = unaries.find(link.op); unary != unaries.end()) {
     instruction.unary = unary->second;

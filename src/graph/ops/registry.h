@@ -14,8 +14,8 @@ std::span<const Op* const> all_ops();
 
 // clang-format off
 #define TENON_OPS(X) \
-  X(kAdd) X(kAttention) X(kConcat) X(kEmbedding) X(kFusedLinear) X(kGatherRows) X(kGelu) X(kGeluTanh) \
-  X(kKvAppend) X(kLinear) X(kMul) X(kPack) X(kRelu) X(kReshape) X(kRmsNorm) X(kRmsNormPack) \
+  X(kAdd) X(kAttention) X(kClamp) X(kConcat) X(kEmbedding) X(kFusedLinear) X(kGatherRows) X(kGelu) X(kGeluTanh) \
+  X(kKvAppend) X(kLayerNorm) X(kLinear) X(kMul) X(kPack) X(kRelu) X(kReshape) X(kRmsNorm) X(kRmsNormPack) \
   X(kRope) X(kRopeKvAppend) X(kRopeTable) X(kRowwise) X(kScale) X(kScaledEmbedding) X(kSigmoid) X(kSilu) \
   X(kSlice) X(kSoftcap) X(kTanh)
 // clang-format on

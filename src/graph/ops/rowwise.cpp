@@ -26,6 +26,8 @@ const Link* find_link(std::string_view name) {
                                           {&kRelu, {}},
                                           {&kScale, {"s"}},
                                           {&kSoftcap, {"cap"}},
+                                          {&kClamp, {"min", "max"}},
+                                          {&kLayerNorm, {"eps"}},
                                           {&kRmsNorm, {"eps", "weight_offset"}}};
   for (const Link& link : links) {
     if (name == link.op->name) return &link;

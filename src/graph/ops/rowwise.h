@@ -10,9 +10,10 @@ namespace tenon::graph {
 
 /// One link of the chain: acc = op(acc), or op(acc, operand).
 struct RowInstruction {
-  std::string op;               ///< a unary or binary elementwise op, or rms_norm
+  std::string op;               ///< a unary or binary elementwise op, or a norm
   int operand = -1;             ///< which input of the rowwise node is its second input, or -1
-  std::vector<double> numbers;  ///< its attributes: scale {s}, softcap {cap}, rms_norm {eps, weight_offset}
+  std::vector<double> numbers;  ///< its attributes: scale {s}, softcap {cap}, clamp {min, max},
+                                ///< layer_norm {eps}, rms_norm {eps, weight_offset}
 };
 
 /// "rms_norm %1 1e-06 1; add %2; silu": as the node's attribute "program".

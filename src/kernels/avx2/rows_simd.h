@@ -33,6 +33,7 @@ struct Simd {
   static float fma1(float a, float b, float c) { return __builtin_fmaf(a, b, c); }
   /// The larger; b where either is NaN.
   static F max(F a, F b) { return _mm256_max_ps(a, b); }
+  static F min(F a, F b) { return _mm256_min_ps(a, b); }
 
   static F exp(F x) { return avx2_isa::exp(x); }
   static F tanh(F x) { return avx2_isa::tanh(x); }

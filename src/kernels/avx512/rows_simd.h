@@ -32,6 +32,7 @@ struct Simd {
   static float fma1(float a, float b, float c) { return __builtin_fmaf(a, b, c); }
   /// The larger; b where either is NaN.
   static F max(F a, F b) { return _mm512_max_ps(a, b); }
+  static F min(F a, F b) { return _mm512_min_ps(a, b); }
 
   static F exp(F x) { return avx512_isa::exp(x); }
   static F tanh(F x) { return avx512_isa::tanh(x); }

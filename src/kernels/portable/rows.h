@@ -5,6 +5,7 @@
 // on a partly filled vector, and sums take their terms in lanes counted from the row's start.
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 
@@ -21,7 +22,8 @@ template <class S>
 class RowKernels {
  public:
   static constexpr RowPart part() {
-    return {rms_norm, rope_table, rope, unary, add, mul, scale, softcap, DequantizeRow<S>::run, argmax, log_sum_exp};
+    return {rms_norm, layer_norm, rope_table, rope, unary, add, mul, scale, softcap, clamp, DequantizeRow<S>::run,
+            argmax,   log_sum_exp};
   }
 
  private:
@@ -44,23 +46,42 @@ class RowKernels {
     for_vectors(n, [&](std::int64_t i, auto load, auto store) { store(y + i, f(load(x + i))); });
   }
 
-  /// Sum of squares: vector j of the row goes to accumulator j % 4.
-  static float sum_of_squares(const float* x, std::int64_t n) {
+  /// Sum of term(x, sum so far): vector j of the row goes to accumulator j % 4. In the tail x is 0 beyond the row, and
+  /// term is told how many lanes count.
+  template <class Term>
+  static float sum_of(const float* x, std::int64_t n, Term term) {
     F sums[4] = {S::zero(), S::zero(), S::zero(), S::zero()};
     std::int64_t i = 0;
     for (; i + 4 * kWidth <= n; i += 4 * kWidth) {
       for (int j = 0; j < 4; ++j) {
-        const F v = S::load(x + i + j * kWidth);
-        sums[j] = S::fma(v, v, sums[j]);
+        sums[j] = term(S::load(x + i + j * kWidth), sums[j], kWidth);
       }
     }
     int j = 0;
     for_vectors(n - i, [&](std::int64_t offset, auto load, auto) {
-      const F v = load(x + i + offset);
-      sums[j] = S::fma(v, v, sums[j]);
+      sums[j] = term(load(x + i + offset), sums[j], static_cast<int>(std::min<std::int64_t>(kWidth, n - i - offset)));
       ++j;
     });
     return S::sum(S::add(S::add(sums[0], sums[1]), S::add(sums[2], sums[3])));
+  }
+
+  static float sum_of_squares(const float* x, std::int64_t n) {
+    return sum_of(x, n, [](F v, F sum, int) { return S::fma(v, v, sum); });
+  }
+
+  /// The mean first, then the squares of what is left: no cancellation.
+  static void layer_norm(const float* x, std::int64_t ldx, float eps, float* y, std::int64_t ldy, std::int64_t rows,
+                         std::int64_t n) {
+    for (std::int64_t r = 0; r < rows; ++r, x += ldx, y += ldy) {
+      const F mean = S::set1(sum_of(x, n, [](F v, F sum, int) { return S::add(v, sum); }) / static_cast<float>(n));
+      const float squares = sum_of(x, n, [mean](F v, F sum, int lanes) {
+        F d = S::sub(v, mean);
+        if (lanes < kWidth) d = S::keep(d, 0, lanes, S::zero());
+        return S::fma(d, d, sum);
+      });
+      const F inverse = S::set1(1.0f / std::sqrt(squares / static_cast<float>(n) + eps));
+      map(x, y, n, [&](F v) { return S::mul(S::sub(v, mean), inverse); });
+    }
   }
 
   static void rms_norm(const float* x, std::int64_t ldx, const float* weight, float weight_offset, float eps, float* y,
@@ -147,6 +168,10 @@ class RowKernels {
   static void softcap(const float* x, float cap, float* y, std::int64_t n) {
     const F caps = S::set1(cap);
     map(x, y, n, [&](F v) { return S::mul(caps, S::tanh(S::div(v, caps))); });
+  }
+
+  static void clamp(const float* x, float low, float high, float* y, std::int64_t n) {
+    map(x, y, n, [l = S::set1(low), h = S::set1(high)](F v) { return S::min(h, S::max(l, v)); });  // NaN stays
   }
 
   static std::int64_t argmax(const float* x, std::int64_t n) {

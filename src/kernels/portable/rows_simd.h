@@ -36,6 +36,8 @@ struct Simd {
   static float fma1(float a, float b, float c) { return a * b + c; }
   /// The larger; b where either is NaN.
   static F max(F a, F b) { return a > b ? a : b; }
+  /// The smaller; b where either is NaN.
+  static F min(F a, F b) { return a < b ? a : b; }
 
   static F exp(F x) {
     return map(x, [](float v) { return std::exp(v); });

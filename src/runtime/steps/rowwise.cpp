@@ -8,7 +8,7 @@ namespace {
 using Instruction = RowwiseStep::Instruction;
 using Kind = RowwiseStep::Kind;
 
-constexpr std::array kNames = {"unary", "add", "mul", "scale", "softcap", "rms_norm"};
+constexpr std::array kNames = {"unary", "add", "mul", "scale", "softcap", "clamp", "layer_norm", "rms_norm"};
 
 // One instruction on one row.
 void apply(const Run& run, const Instruction& i, const RowwiseStep::Data& data, std::int64_t row, const float* x,
@@ -22,6 +22,10 @@ void apply(const Run& run, const Instruction& i, const RowwiseStep::Data& data, 
       return k.scale(x, i.first, out, all);
     case Kind::kSoftcap:
       return k.softcap(x, i.first, out, all);
+    case Kind::kClamp:
+      return k.clamp(x, i.first, i.second, out, all);
+    case Kind::kLayerNorm:
+      return k.layer_norm(x, n, i.first, out, n, data.groups, n);
     case Kind::kRmsNorm:
       return k.rms_norm(x, n, run.vector(i.weights_offset), i.second, i.first, out, n, data.groups, n);
     case Kind::kAdd:

@@ -1,0 +1,91 @@
+// OLMo 3 (transformers/models/olmo3/modeling_olmo3.py).
+// h = x + norm(Attn(x));  y = h + norm(Mlp(h)); q and k are normalised over all heads at once. Most layers see a
+// window, and rotate without scaling; the others see all. T = tokens of every row; x is [T, hidden_size].
+#include <cmath>
+
+#include "olmo3.h"
+
+namespace tenon::architectures::olmo3 {
+namespace {
+
+using graph::Value;
+
+struct Attention {
+  nn::Scope scope;
+  const Config& config;
+  int layer;
+  nn::Linear q_proj, k_proj, v_proj, o_proj;
+  nn::RmsNorm q_norm, k_norm;
+
+  Attention(const nn::Scope& w, const Config& c, int layer_index)
+      : scope(w),
+        config(c),
+        layer(layer_index),
+        q_proj(w / "q_proj", c.hidden_size, c.num_attention_heads * c.head_dim, c.attention_bias),
+        k_proj(w / "k_proj", c.hidden_size, c.num_key_value_heads * c.head_dim, c.attention_bias),
+        v_proj(w / "v_proj", c.hidden_size, c.num_key_value_heads * c.head_dim, c.attention_bias),
+        o_proj(w / "o_proj", c.num_attention_heads * c.head_dim, c.hidden_size, c.attention_bias),
+        q_norm(w / "q_norm", c.num_attention_heads * c.head_dim, c.rms_norm_eps),
+        k_norm(w / "k_norm", c.num_key_value_heads * c.head_dim, c.rms_norm_eps) {}
+
+  Value operator()(Value x, Value rope, const nn::RaggedBatch& b) const {
+    const auto entered = scope.enter();
+    // The norms span all heads.
+    const Value q = nn::split_heads(q_norm(q_proj(x)), config.num_attention_heads, config.head_dim);
+    const Value k = nn::split_heads(k_norm(k_proj(x)), config.num_key_value_heads, config.head_dim);
+    const Value v = nn::split_heads(v_proj(x), config.num_key_value_heads, config.head_dim);
+    const graph::AttentionOptions options{.scale = 1.0 / std::sqrt(config.head_dim),
+                                          .window = config.windows[static_cast<std::size_t>(layer)]};
+    return scope.tap(o_proj(nn::attention(q, k, v, rope, b, layer, options)));
+  }
+};
+
+struct Block {
+  nn::Scope scope;
+  nn::RmsNorm post_attention_layernorm, post_feedforward_layernorm;
+  Attention self_attn;
+  nn::GatedMlp mlp;
+
+  Block(const nn::Scope& w, const Config& c, int layer)
+      : scope(w),
+        post_attention_layernorm(w / "post_attention_layernorm", c.hidden_size, c.rms_norm_eps),
+        post_feedforward_layernorm(w / "post_feedforward_layernorm", c.hidden_size, c.rms_norm_eps),
+        self_attn(w / "self_attn", c, layer),
+        mlp(w / "mlp", c.hidden_size, c.intermediate_size, c.hidden_act) {}
+
+  Value operator()(Value x, Value rope, const nn::RaggedBatch& b) const {
+    const auto entered = scope.enter();
+    const Value h = x + post_attention_layernorm(self_attn(x, rope, b));
+    return scope.tap(h + post_feedforward_layernorm(mlp(h)));
+  }
+};
+
+}  // namespace
+
+std::vector<tensor::KvLayer> Olmo3ForCausalLM::kv_parameters() const {
+  const Config& c = *config_;
+  return std::vector<tensor::KvLayer>(static_cast<std::size_t>(c.num_hidden_layers),
+                                      {c.num_key_value_heads, c.head_dim, c.head_dim});
+}
+
+void Olmo3ForCausalLM::build(const model::BuildContext& context) const {
+  const Config& c = *config_;
+  const nn::Scope root(context.graph);
+  const nn::Scope w = root / "model";
+  const nn::RaggedBatch b(context.graph);
+  const nn::Embedding embed_tokens(w / "embed_tokens", c.vocab_size, c.hidden_size);
+  const Value full_rope = nn::Rope(c.full_rope, context.max_length).table(b);
+  const Value sliding_rope = nn::Rope(c.sliding_rope, context.max_length).table(b);
+
+  Value x = (w / "embed_tokens").tap(embed_tokens(b.token_ids));
+  for (int layer = 0; layer < c.num_hidden_layers; ++layer) {
+    const bool slides = c.windows[static_cast<std::size_t>(layer)] > 0;
+    x = Block(w / "layers" / layer, c, layer)(x, slides ? sliding_rope : full_rope, b);
+  }
+  x = (w / "norm").tap(nn::RmsNorm(w / "norm", c.hidden_size, c.rms_norm_eps)(x));
+
+  const nn::Linear lm_head(c.tie_word_embeddings ? w / "embed_tokens" : root / "lm_head", c.hidden_size, c.vocab_size);
+  context.graph.output("logits", lm_head(b.sampled(x)));
+}
+
+}  // namespace tenon::architectures::olmo3
