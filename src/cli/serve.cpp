@@ -1,6 +1,7 @@
 #include <CLI/CLI.hpp>
 #include <cstdio>
 
+#include "base/log.h"
 #include "cli/cli.h"
 #include "server/server.h"
 
@@ -10,7 +11,8 @@ namespace {
 struct ServeOptions {
   ModelOptions model;
   server::ServerOptions server;
-  std::string served_model_name, api_key;
+  std::string served_model_name, generation_config = "auto";
+  std::vector<std::string> api_keys, allowed_origins;
 };
 
 void print_address(const std::string& address, const std::string& name, bool chat) {
@@ -22,15 +24,41 @@ void print_address(const std::string& address, const std::string& name, bool cha
   std::fflush(stdout);
 }
 
+Json tokenizer_info(const loader::LoadedModel& model) {
+  Json info = model.text.special_tokens;
+  info["model_max_length"] = model.max_length;
+  if (!model.text.chat_template.empty()) info["chat_template"] = model.text.chat_template;
+  return info;
+}
+
+Result<server::RequestDefaults> request_defaults(const ServeOptions& options, const loader::LoadedModel& model) {
+  server::RequestDefaults defaults;
+  if (options.generation_config == "none") return defaults;
+  TENON_ASSIGN(defaults, server::defaults_of(model.text.generation_config));
+  if (const Json changed = server::shown(defaults); !changed.empty()) {
+    TENON_LOG_INFO(
+        "requests default to the model's generation_config.json: {} (--generation-config none: OpenAI's own)",
+        changed.dump());
+  }
+  return defaults;
+}
+
 Status serve(const ServeOptions& options) {
   TENON_ASSIGN(const auto server, server::Server::create(options.server));
   TENON_ASSIGN(Assembly assembly, assemble(options.model, true));
   const std::string name = options.served_model_name.empty() ? assembly.model.name : options.served_model_name;
   const std::string address = "http://" + options.server.host + ":" + std::to_string(server->port());
   const bool chat = assembly.generator->has_chat_template();
+  TENON_ASSIGN(const auto defaults, request_defaults(options, assembly.model));
   return server->run(assembly.generator,
-                     {.model_name = name, .max_length = assembly.model.max_length, .api_key = options.api_key}, true,
-                     [&] { print_address(address, name, chat); });
+                     {.model_name = name,
+                      .max_length = assembly.model.max_length,
+                      .api_keys = options.api_keys,
+                      .allowed_origins = options.allowed_origins,
+                      .defaults = defaults,
+                      .tokenizer_info = tokenizer_info(assembly.model),
+                      .version = TENON_VERSION},
+                     true, [&] { print_address(address, name, chat); });
 }
 
 }  // namespace
@@ -43,7 +71,15 @@ void add_serve(CLI::App& app, Status& result) {
   command->add_option("--host", options->server.host, "Address to listen on")->capture_default_str();
   command->add_option("--port", options->server.port, "Port; 0: any free one")->capture_default_str();
   command->add_option("--served-model-name", options->served_model_name, "Name of the model in the API");
-  command->add_option("--api-key", options->api_key, "Key that requests must send")->envname("TENON_API_KEY");
+  command->add_option("--api-key", options->api_keys, "Key that requests must send; may be repeated")
+      ->envname("TENON_API_KEY");
+  command->add_option("--allowed-origins", options->allowed_origins,
+                      "Origins of browsers that may call the API (CORS), '*' for any; may be repeated");
+  command
+      ->add_option("--generation-config", options->generation_config,
+                   "auto: requests default to the model's generation_config.json; none: to OpenAI's defaults")
+      ->check(CLI::IsMember({"auto", "none"}))
+      ->capture_default_str();
   command->callback([options, &result] { result = serve(*options); });
 }
 

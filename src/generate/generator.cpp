@@ -34,6 +34,8 @@ class EngineReply final : public Reply {
   const std::shared_ptr<ReplyState> state_;
 };
 
+const char* prompt_param(bool chat) { return chat ? "messages" : "prompt"; }
+
 Status check_stops(const std::vector<std::string>& stops) {
   if (stops.size() > kMaxStops) {
     return invalid("stop has " + std::to_string(stops.size()) + " strings, but at most " + std::to_string(kMaxStops) +
@@ -57,44 +59,59 @@ Status check_stops(const std::vector<std::string>& stops) {
 
 Generator::Generator(Parts parts) : parts_(std::move(parts)) { TENON_CHECK(parts_.engine && parts_.tokenizer); }
 
-Result<std::vector<std::int32_t>> Generator::token_ids(Prompt prompt) const {
-  if (auto* ids = std::get_if<std::vector<std::int32_t>>(&prompt.value)) return std::move(*ids);
-  if (const auto* text = std::get_if<std::string>(&prompt.value)) {
-    return parts_.tokenizer->encode(*text, parts_.add_special_tokens.value_or(true));
+Result<EncodedPrompt> Generator::encode_checked(Prompt prompt) const {
+  if (auto* encoded = std::get_if<EncodedPrompt>(&prompt.value)) return std::move(*encoded);
+  EncodedPrompt out;
+  if (auto* ids = std::get_if<std::vector<std::int32_t>>(&prompt.value)) {
+    out.ids = std::move(*ids);
+    TENON_ASSIGN(out.text, parts_.tokenizer->decode(out.ids, false));
+  } else if (auto* text = std::get_if<std::string>(&prompt.value)) {
+    out.text = std::move(*text);
+    TENON_ASSIGN(out.ids, parts_.tokenizer->encode(out.text, parts_.add_special_tokens.value_or(true)));
+  } else {
+    if (!parts_.chat_template) return unsupported("this model has no chat template: it takes text prompts only");
+    const auto& conversation = std::get<chat::RenderInput>(prompt.value);
+    out.chat = true;
+    TENON_ASSIGN(out.text, parts_.chat_template->render(conversation, std::time(nullptr)));
+    TENON_ASSIGN(out.ids, parts_.tokenizer->encode(out.text, false));  // the template has written the special tokens
   }
-  if (!parts_.chat_template) return unsupported("this model has no chat template: it takes text prompts only");
-  const auto& conversation = std::get<chat::RenderInput>(prompt.value);
-  TENON_ASSIGN(const std::string text, parts_.chat_template->render(conversation, std::time(nullptr)));
-  return parts_.tokenizer->encode(text, false);  // the template has written the special tokens
+  return out;
+}
+
+Result<EncodedPrompt> Generator::encode(Prompt prompt) const {
+  const bool chat = std::holds_alternative<chat::RenderInput>(prompt.value);
+  auto encoded = encode_checked(std::move(prompt));
+  if (!encoded) {
+    Error error = std::move(encoded).error();
+    if (error.param.empty()) error.param = prompt_param(chat);
+    return std::unexpected(std::move(error));
+  }
+  return encoded;
 }
 
 Result<std::unique_ptr<Reply>> Generator::start(GenerateRequest request, DeltaSink sink) const {
   TENON_CHECK(sink);
   TENON_TRY(request.sampling.validate());
   TENON_TRY(check_stops(request.stop));
-  if (request.max_tokens && *request.max_tokens < 1) {
-    return invalid("max_tokens must be at least 1, not " + std::to_string(*request.max_tokens), "max_tokens");
+  if (request.max_tokens && *request.max_tokens < 0) {
+    return invalid("max_tokens must not be negative, but is " + std::to_string(*request.max_tokens), "max_tokens");
   }
-  const bool chat = std::holds_alternative<chat::RenderInput>(request.prompt.value);
-  const char* const prompt_param = chat ? "messages" : "prompt";
-  // The tokenizer and the engine do not know what the client calls its prompt.
-  const auto about_prompt = [&](Error error) {
-    if (error.param.empty() || error.param == "prompt") error.param = prompt_param;
-    return std::unexpected(std::move(error));
-  };
-  auto ids = token_ids(std::move(request.prompt));
-  if (!ids) return about_prompt(std::move(ids).error());
+  TENON_ASSIGN(EncodedPrompt prompt, encode(std::move(request.prompt)));
 
-  const auto prompt_tokens = static_cast<std::int64_t>(ids->size());
+  const auto prompt_tokens = static_cast<std::int64_t>(prompt.ids.size());
   std::vector<std::int32_t> stop_token_ids = std::move(request.stop_token_ids);
   if (!request.ignore_eos) {
     stop_token_ids.insert(stop_token_ids.end(), parts_.eos_token_ids.begin(), parts_.eos_token_ids.end());
   }
   auto state = std::make_shared<ReplyState>();
-  auto stream = std::make_shared<TokenStream>(parts_.tokenizer, request.skip_special_tokens, std::move(request.stop),
+  auto stream = std::make_shared<TokenStream>(parts_.tokenizer,
+                                              StreamOptions{.skip_special_tokens = request.skip_special_tokens,
+                                                            .include_stop = request.include_stop,
+                                                            .min_tokens = request.min_tokens,
+                                                            .stop = std::move(request.stop)},
                                               std::move(sink), state);
-  // A chat reply is a text of its own; a completion goes on with its prompt.
-  if (!chat) stream->begin_after(*ids);
+  if (!prompt.chat) stream->begin_after(prompt.ids);
+  if (request.prompt_logprobs >= 0) stream->score_prompt(prompt.ids);
   // The engine owns its sink, so that the sink must not own the engine.
   auto events =
       std::make_shared<engine::Sink>([stream, engine = parts_.engine.get()](std::span<const engine::TokenEvent> batch) {
@@ -102,13 +119,21 @@ Result<std::unique_ptr<Reply>> Generator::start(GenerateRequest request, DeltaSi
           if (stream->take(event)) engine->finish(event.id);
         }
       });
-  auto id = parts_.engine->submit({.prompt = std::move(*ids),
-                                   .sampling = request.sampling,
+  auto id = parts_.engine->submit({.prompt = std::move(prompt.ids),
+                                   .sampling = std::move(request.sampling),
                                    .max_tokens = request.max_tokens.value_or(std::numeric_limits<std::int64_t>::max()),
-                                   .stop_token_ids = std::move(stop_token_ids)},
+                                   .stop_token_ids = std::move(stop_token_ids),
+                                   .min_tokens = request.min_tokens,
+                                   .prompt_logprobs = request.prompt_logprobs},
                                   std::move(events));
-  if (!id)
-    return id.error().code == ErrorCode::kInvalidArgument ? about_prompt(id.error()) : std::unexpected(id.error());
+  if (!id) {
+    // The engine does not know what the client calls its prompt.
+    Error error = std::move(id).error();
+    if (error.param == "prompt" || (error.param.empty() && error.code == ErrorCode::kInvalidArgument)) {
+      error.param = prompt_param(prompt.chat);
+    }
+    return std::unexpected(std::move(error));
+  }
   return std::make_unique<EngineReply>(parts_.engine, *id, prompt_tokens, std::move(state));
 }
 

@@ -19,27 +19,49 @@
 
 namespace tenon::generate {
 
+/// A prompt as the engine takes it.
+struct EncodedPrompt {
+  std::vector<std::int32_t> ids;
+  std::string text;   ///< as it was given or rendered; of ids, decoded
+  bool chat = false;  ///< the reply is a text of its own; else it goes on with the prompt
+};
+
 struct Prompt {
-  /// Text to be tokenized with the tokenizer's special tokens, token ids, or a conversation.
-  std::variant<std::string, std::vector<std::int32_t>, chat::RenderInput> value;
+  /// Text to be tokenized with the tokenizer's special tokens, token ids, a conversation, or what encode() made of one
+  /// of these.
+  std::variant<std::string, std::vector<std::int32_t>, chat::RenderInput, EncodedPrompt> value;
 };
 
 struct GenerateRequest {
-  Prompt prompt;
-  sampler::SamplingParams sampling;
-  std::optional<std::int64_t> max_tokens;  ///< none: as many as the context leaves
-  std::vector<std::string> stop;           ///< the reply ends before the first of these; at most 16 of 256 bytes
-  std::vector<std::int32_t> stop_token_ids;
+  Prompt prompt = {};
+  sampler::SamplingParams sampling = {};
+  std::optional<std::int64_t> max_tokens = {};  ///< none: as many as the context leaves; 0: the prompt is only read
+  std::vector<std::string> stop = {};           ///< the reply ends before the first of these; at most 16 of 256 bytes
+  std::vector<std::int32_t> stop_token_ids = {};
   bool ignore_eos = false;
   bool skip_special_tokens = true;
+  bool include_stop = false;    ///< the text ends with the stop string or token that ended it
+  std::int64_t min_tokens = 0;  ///< before so many tokens nothing stops the reply
+  int prompt_logprobs = -1;     ///< -1: none; else logprobs of the prompt's tokens, and of this many best ones each
+};
+
+/// A token's bytes (tokenizer::token_bytes) and the logarithm of its probability, which may be -inf.
+struct TokenLogprob {
+  std::string bytes = {};
+  std::optional<float> logprob = {};  ///< none: the prompt's first token has nothing before it
+};
+struct ScoredToken : TokenLogprob {
+  std::vector<TokenLogprob> top = {};  ///< the best ones, if asked for
 };
 
 /// Text that one token settled. Half characters and text that could begin a stop string are held back.
 struct Delta {
-  std::string text;
+  std::string text = {};
   engine::FinishReason finish = engine::FinishReason::kNone;  ///< the last delta of the reply
   std::int64_t completion_tokens = 0;                         ///< so far
-  std::string error;                                          ///< of kError
+  std::string error = {};                                     ///< of kError
+  std::optional<ScoredToken> logprobs = {};                   ///< of the token, if asked for
+  std::vector<ScoredToken> prompt_logprobs = {};  ///< of the prompt's next tokens, all before the reply's first
 };
 
 /// Called on the engine thread for each token, its text may be empty; must not block or throw. The first calls may come
@@ -66,15 +88,18 @@ class Generator {
   };
   explicit Generator(Parts parts);
 
+  /// What a prompt is in tokens. Errors name "prompt" or "messages".
+  Result<EncodedPrompt> encode(Prompt prompt) const;
   /// Errors are the client's (kInvalidArgument with `param`) or the engine's (queue full, draining).
   Result<std::unique_ptr<Reply>> start(GenerateRequest request, DeltaSink sink) const;
 
   const engine::Engine& engine() const { return *parts_.engine; }
   const tokenizer::Tokenizer& tokenizer() const { return *parts_.tokenizer; }
+  const Parts& parts() const { return parts_; }
   bool has_chat_template() const { return parts_.chat_template != nullptr; }
 
  private:
-  Result<std::vector<std::int32_t>> token_ids(Prompt prompt) const;
+  Result<EncodedPrompt> encode_checked(Prompt prompt) const;
 
   Parts parts_;
 };

@@ -81,6 +81,10 @@ class FakeEngine final : public engine::Engine {
   engine::Stats stats() const override { return {}; }
   const engine::Options& options() const override { return options_; }
 
+  void emit_event(engine::TokenEvent event) {
+    event.id = id_;
+    (*sink_)({&event, 1});
+  }
   void emit(std::int32_t token, FinishReason reason = FinishReason::kNone, std::string error = {}) {
     const engine::TokenEvent event{.id = id_, .token = token, .finish = reason, .error = std::move(error)};
     (*sink_)({&event, 1});
@@ -201,6 +205,59 @@ TEST_F(GeneratorTest, AStopStringEndsTheReplyAndTheRequest) {
   EXPECT_TRUE(engine_->cancelled.empty());
 }
 
+TEST_F(GeneratorTest, WhatStoppedTheReplyMayBeIncluded) {
+  start({.prompt = text("x"), .stop = {"END"}, .include_stop = true});
+  engine_->emit_text("the END.");
+  EXPECT_EQ(text_, "the END");
+  text_.clear();
+  start({.prompt = text("x"), .skip_special_tokens = false, .include_stop = true});
+  engine_->emit_text("ok");
+  engine_->emit(kEos, FinishReason::kStop);
+  EXPECT_EQ(text_, "ok</s>");
+}
+
+TEST_F(GeneratorTest, NothingStopsAReplyBeforeMinTokens) {
+  start({.prompt = text("x"), .stop = {"ab"}, .min_tokens = 5});
+  EXPECT_EQ(engine_->last.min_tokens, 5);
+  engine_->emit_text("abab");
+  EXPECT_EQ(last_.finish, FinishReason::kNone);
+  engine_->emit_text("ab");
+  EXPECT_EQ(text_, "abab");
+  EXPECT_EQ(last_.finish, FinishReason::kStop);
+}
+
+TEST_F(GeneratorTest, LogprobsNameTheTokensBytes) {
+  start({.prompt = text("xy"), .prompt_logprobs = 1});
+  EXPECT_EQ(engine_->last.prompt_logprobs, 1);
+  engine_->emit_event({.prompt_logprobs = {{.logprob = -1, .top = {{'a', -0.5f}}}}});
+  ASSERT_EQ(last_.prompt_logprobs.size(), 2u);  // <s> has none
+  EXPECT_FALSE(last_.prompt_logprobs[0].logprob.has_value());
+  EXPECT_EQ(last_.prompt_logprobs[1].bytes, "x");
+  EXPECT_EQ(last_.prompt_logprobs[1].logprob, -1);
+  EXPECT_EQ(last_.prompt_logprobs[1].top[0].bytes, "a");
+  engine_->emit_event({.token = 'b',
+                       .logprobs = sampler::TokenLogprobs{.logprob = -2, .top = {{'c', -1.0f}, {'b', -2.0f}}},
+                       .prompt_logprobs = {{.logprob = -3}}});
+  ASSERT_EQ(last_.prompt_logprobs.size(), 1u);
+  EXPECT_EQ(last_.prompt_logprobs[0].bytes, "y");
+  ASSERT_TRUE(last_.logprobs.has_value());
+  EXPECT_EQ(last_.logprobs->bytes, "b");
+  EXPECT_EQ(last_.logprobs->top[1].logprob, -2);
+  engine_->emit_event({.finish = FinishReason::kLength});
+  EXPECT_TRUE(last_.prompt_logprobs.empty());
+}
+
+TEST_F(GeneratorTest, PromptsAreEncodedOnce) {
+  const auto encoded = *make().encode(text("hi"));
+  EXPECT_THAT(encoded.ids, ElementsAre(kBos, 'h', 'i'));
+  EXPECT_EQ(encoded.text, "hi");
+  EXPECT_FALSE(encoded.chat);
+  EXPECT_EQ(make().encode({std::vector<std::int32_t>{'a', kEos}})->text, "a</s>");
+  EXPECT_TRUE(make().encode({chat::RenderInput{.messages = Json::parse(R"([{"content":"yo"}])")}})->chat);
+  start({.prompt = {encoded}});
+  EXPECT_EQ(engine_->last.prompt, encoded.ids);
+}
+
 TEST_F(GeneratorTest, HeldBackTextComesAtTheEnd) {
   start({.prompt = text("x"), .stop = {"\nUser:"}});
   engine_->emit_text("hi\nUse");
@@ -244,7 +301,7 @@ TEST_F(GeneratorTest, ErrorsArePassedOn) {
 }
 
 TEST_F(GeneratorTest, BadParametersAreNamed) {
-  EXPECT_EQ(refused({.prompt = text("x"), .max_tokens = 0}).param, "max_tokens");
+  EXPECT_EQ(refused({.prompt = text("x"), .max_tokens = -1}).param, "max_tokens");
   EXPECT_EQ(refused({.prompt = text("x"), .sampling = {.min_p = 3}}).param, "min_p");
   EXPECT_EQ(refused({.prompt = text("x"), .stop = {""}}).param, "stop");
   EXPECT_EQ(refused({.prompt = text("x"), .stop = {"\x80z"}}).param, "stop");

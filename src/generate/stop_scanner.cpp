@@ -18,7 +18,7 @@ Piece StopScanner::push(std::string_view text) {
     }
   }
   if (end != std::string::npos) {
-    held_.resize(begin);
+    held_.resize(include_ ? end : begin);
     return {std::exchange(held_, {}), true};
   }
   std::size_t keep = 0;  // the longest end of the text that begins a stop string

@@ -10,7 +10,7 @@ namespace tenon::generate {
 /// What may be shown of the text so far.
 struct Piece {
   std::string text;
-  bool stopped = false;  ///< a stop string was found: `text` ends before it, and nothing more comes
+  bool stopped = false;  ///< a stop string was found: `text` ends before (or with) it, and nothing more comes
 };
 
 /// Text is held back while it could be the beginning of a stop string, so that no part of one is ever shown, and the
@@ -18,8 +18,9 @@ struct Piece {
 /// complete at the same place the longest.
 class StopScanner {
  public:
-  /// None is empty.
-  explicit StopScanner(std::vector<std::string> stops) : stops_(std::move(stops)) {}
+  /// None is empty. `include`: the text ends with the stop string that was found.
+  explicit StopScanner(std::vector<std::string> stops, bool include = false)
+      : stops_(std::move(stops)), include_(include) {}
 
   Piece push(std::string_view text);
   /// The end of the text: what was held back is no stop string.
@@ -27,6 +28,7 @@ class StopScanner {
 
  private:
   std::vector<std::string> stops_;
+  bool include_;
   std::string held_;
 };
 

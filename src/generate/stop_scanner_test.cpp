@@ -36,6 +36,14 @@ TEST(StopScanner, TheFirstCompleteOneCountsThenTheLongest) {
   EXPECT_EQ(StopScanner({"c", "abc"}).push("xabc").text, "x");
 }
 
+TEST(StopScanner, MayIncludeTheStopString) {
+  StopScanner scanner({"END", "\n"}, true);
+  EXPECT_EQ(scanner.push("the E").text, "the ");
+  const Piece piece = scanner.push("ND of");
+  EXPECT_EQ(piece.text, "END");
+  EXPECT_TRUE(piece.stopped);
+}
+
 TEST(StopScanner, OverlappingBeginnings) {
   StopScanner scanner({"aab"});
   EXPECT_EQ(scanner.push("aaa").text, "a");

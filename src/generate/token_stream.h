@@ -20,25 +20,42 @@ struct ReplyState {
   std::atomic<bool> finished{false};  ///< the last delta was sent
 };
 
+struct StreamOptions {
+  bool skip_special_tokens = true;
+  bool include_stop = false;
+  std::int64_t min_tokens = 0;
+  std::vector<std::string> stop = {};
+};
+
 class TokenStream {
  public:
-  TokenStream(std::shared_ptr<const tokenizer::Tokenizer> tokenizer, bool skip_special_tokens,
-              std::vector<std::string> stops, DeltaSink sink, std::shared_ptr<ReplyState> state);
+  TokenStream(std::shared_ptr<const tokenizer::Tokenizer> tokenizer, StreamOptions options, DeltaSink sink,
+              std::shared_ptr<ReplyState> state);
 
   /// The reply goes on with a text that ends in these ids.
   void begin_after(std::span<const std::int32_t> prompt) { detokenizer_.begin_after(prompt); }
+  /// Logprobs of these ids will come.
+  void score_prompt(std::vector<std::int32_t> prompt) { prompt_ = std::move(prompt); }
 
   /// True: a stop string ended the reply, so that the engine need not go on.
   bool take(const engine::TokenEvent& event);
 
  private:
   Delta delta_of(const engine::TokenEvent& event);
+  Piece settle(const engine::TokenEvent& event);
+  ScoredToken scored(std::int32_t token, const sampler::TokenLogprobs& logprobs) const;
+  std::vector<ScoredToken> scored_prompt(std::span<const sampler::TokenLogprobs> logprobs);
 
+  const std::shared_ptr<const tokenizer::Tokenizer> tokenizer_;
+  const bool include_stop_;
+  const std::int64_t min_tokens_;
   tokenizer::IncrementalDetokenizer detokenizer_;
   StopScanner scanner_;
   const DeltaSink sink_;
   const std::shared_ptr<ReplyState> state_;
   std::int64_t completion_tokens_ = 0;
+  std::vector<std::int32_t> prompt_;  ///< if it is scored
+  std::size_t prompt_scored_ = 0;     ///< tokens of it that were passed on
 };
 
 }  // namespace tenon::generate

@@ -2,12 +2,14 @@
 
 #include <openssl/crypto.h>
 
+#include <algorithm>
 #include <charconv>
 #include <chrono>
 #include <random>
 
 #include "server/completion.h"
 #include "server/openai.h"
+#include "server/tokenize.h"
 
 namespace tenon::server {
 namespace {
@@ -41,6 +43,11 @@ std::string unescaped(std::string_view text) {
   return out;
 }
 
+bool is_printable(std::string_view text) {
+  return std::ranges::all_of(text, [](char c) { return c > ' ' && c <= '~'; });
+}
+
+// In the same time for every key of this length.
 bool key_matches(const std::string& authorization, const std::string& key) {
   const std::string expected = "Bearer " + key;
   return authorization.size() == expected.size() &&
@@ -60,7 +67,8 @@ Json Api::model_object() const {
           {"object", "model"},
           {"created", started_},
           {"owned_by", "tenon"},
-          {"max_model_len", options_.max_length}};
+          {"max_model_len", options_.max_length},
+          {"default_sampling_params", shown(options_.defaults)}};
 }
 
 void Api::handle(const HttpRequest& request, const std::shared_ptr<Exchange>& exchange) {
@@ -87,12 +95,23 @@ void Api::handle(const HttpRequest& request, const std::shared_ptr<Exchange>& ex
        [](Api& api, const HttpRequest&, const auto& e) {
          e->respond(200, dump({{"object", "list"}, {"data", Json::array({api.model_object()})}}));
        }},
+      {"GET", "/version",
+       [](Api& api, const HttpRequest&, const auto& e) { e->respond(200, dump({{"version", api.options_.version}})); }},
+      {"GET", "/tokenizer_info",
+       [](Api& api, const HttpRequest&, const auto& e) { e->respond(200, dump(api.options_.tokenizer_info)); }},
+      {"POST", "/tokenize", [](Api& api, const HttpRequest& r, const auto& e) { api.tokens(r, *e, true); }},
+      {"POST", "/detokenize", [](Api& api, const HttpRequest& r, const auto& e) { api.tokens(r, *e, false); }},
       {"POST", "/v1/chat/completions", [](Api& api, const HttpRequest& r, const auto& e) { api.complete(r, e, true); }},
       {"POST", "/v1/completions", [](Api& api, const HttpRequest& r, const auto& e) { api.complete(r, e, false); }},
   };
 
-  const bool guarded = request.path.starts_with("/v1/");
-  if (guarded && !options_.api_key.empty() && !key_matches(request.authorization, options_.api_key)) {
+  if (request.method == "OPTIONS" && allows_origin(request.origin)) {
+    return exchange->respond(204, "", "text/plain",
+                             {{"Access-Control-Allow-Methods", "GET, POST, OPTIONS"},
+                              {"Access-Control-Allow-Headers", "Authorization, Content-Type, X-Request-Id"},
+                              {"Access-Control-Max-Age", "600"}});
+  }
+  if (!authorized(request)) {
     return refuse(*exchange, 401,
                   {ErrorCode::kPermissionDenied, "missing or wrong API key; send 'Authorization: Bearer KEY'"},
                   {{"WWW-Authenticate", "Bearer"}});
@@ -106,10 +125,8 @@ void Api::handle(const HttpRequest& request, const std::shared_ptr<Exchange>& ex
   constexpr std::string_view kModels = "/v1/models/";
   if (request.path.starts_with(kModels) && request.method == "GET") {
     const std::string name = unescaped(std::string_view(request.path).substr(kModels.size()));
-    if (name == options_.model_name) return exchange->respond(200, dump(model_object()));
-    return refuse(*exchange,
-                  {ErrorCode::kNotFound,
-                   "the model '" + name + "' does not exist; this server has '" + options_.model_name + "'", "model"});
+    if (auto known = check_model(name); !known) return refuse(*exchange, known.error());
+    return exchange->respond(200, dump(model_object()));
   }
   if (other_method) {
     return refuse(
@@ -120,18 +137,56 @@ void Api::handle(const HttpRequest& request, const std::shared_ptr<Exchange>& ex
   refuse(*exchange, {ErrorCode::kNotFound, "there is no " + request.method + " " + request.path + " here"});
 }
 
+bool Api::authorized(const HttpRequest& request) const {
+  if (options_.api_keys.empty() || request.path == "/health" || request.path == "/metrics") return true;
+  bool matches = false;
+  for (const std::string& key : options_.api_keys) matches |= key_matches(request.authorization, key);
+  return matches;
+}
+
+bool Api::allows_origin(const std::string& origin) const {
+  if (origin.empty()) return false;
+  return std::ranges::any_of(options_.allowed_origins, [&](const auto& one) { return one == "*" || one == origin; });
+}
+
+Exchange::Headers Api::common_headers(const HttpRequest& request) {
+  const bool own = request.request_id.empty() || request.request_id.size() > 128 || !is_printable(request.request_id);
+  Exchange::Headers headers = {{"X-Request-Id", own ? "req-" + std::to_string(++next_id_) : request.request_id}};
+  if (allows_origin(request.origin) && is_printable(request.origin)) {
+    headers.emplace_back("Access-Control-Allow-Origin", request.origin);
+    headers.emplace_back("Access-Control-Expose-Headers", "X-Request-Id, Retry-After");
+    headers.emplace_back("Vary", "Origin");
+  }
+  return headers;
+}
+
+Status Api::check_model(const Json& model) const {
+  if (model == options_.model_name) return {};
+  return fail(ErrorCode::kNotFound,
+              "the model '" + (model.is_string() ? model.get<std::string>() : model.dump()) +
+                  "' does not exist; this server has '" + options_.model_name + "'",
+              "model");
+}
+
+void Api::tokens(const HttpRequest& request, Exchange& exchange, bool encode) {
+  const auto body = parse_json(request.body, "request body", {.max_bytes = request.body.size(), .max_depth = 64});
+  if (!body) return refuse(exchange, body.error());
+  if (body->is_object() && body->contains("model") && !(*body)["model"].is_null()) {
+    if (auto known = check_model((*body)["model"]); !known) return refuse(exchange, known.error());
+  }
+  const auto reply = encode ? tokenize(*generator_, *body, options_.max_length) : detokenize(*generator_, *body);
+  if (!reply) return refuse(exchange, reply.error());
+  exchange.respond(200, dump(*reply));
+}
+
 void Api::complete(const HttpRequest& request, const std::shared_ptr<Exchange>& exchange, bool chat) {
   if (draining_) return refuse(*exchange, {ErrorCode::kUnavailable, "the server is shutting down"});
   const auto body = parse_json(request.body, "request body", {.max_bytes = request.body.size(), .max_depth = 64});
   if (!body) return refuse(*exchange, body.error());
-  auto parsed = chat ? parse_chat_request(*body) : parse_completion_request(*body);
+  auto parsed =
+      chat ? parse_chat_request(*body, options_.defaults) : parse_completion_request(*body, options_.defaults);
   if (!parsed) return refuse(*exchange, parsed.error());
-  if (parsed->model != options_.model_name) {
-    return refuse(
-        *exchange,
-        {ErrorCode::kNotFound,
-         "the model '" + parsed->model + "' does not exist; this server has '" + options_.model_name + "'", "model"});
-  }
+  if (auto known = check_model(parsed->model); !known) return refuse(*exchange, known.error());
   const ReplyIdentity identity{.chat = chat,
                                .id = (chat ? "chatcmpl-" : "cmpl-") + std::to_string(++next_id_),
                                .model = options_.model_name,

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "generate/generator.h"
 #include "server/exchange.h"
@@ -12,20 +13,30 @@
 namespace tenon::server {
 
 struct ApiOptions {
-  std::string model_name;  ///< what /v1/models lists and requests must name
-  int max_length = 0;      ///< context of the model
-  std::string api_key;     ///< empty: none needed
+  std::string model_name;                         ///< what /v1/models lists and requests must name
+  int max_length = 0;                             ///< context of the model
+  std::vector<std::string> api_keys = {};         ///< any of them will do; empty: none needed
+  std::vector<std::string> allowed_origins = {};  ///< of browsers (CORS); "*": any; empty: none
+  RequestDefaults defaults = {};
+  Json tokenizer_info = Json::object();  ///< special tokens and chat template, for /tokenizer_info
+  std::string version = {};
 };
 
 class Api {
  public:
   Api(std::shared_ptr<const generate::Generator> generator, ApiOptions options);
   void handle(const HttpRequest& request, const std::shared_ptr<Exchange>& exchange);
+  /// What every answer to this request carries: x-request-id (the client's, or a new one), and CORS where allowed.
+  Exchange::Headers common_headers(const HttpRequest& request);
   /// From now on /health says 503 and new work is refused.
   void drain() { draining_ = true; }
 
  private:
+  bool authorized(const HttpRequest& request) const;
+  bool allows_origin(const std::string& origin) const;
+  Status check_model(const Json& model) const;
   void complete(const HttpRequest& request, const std::shared_ptr<Exchange>& exchange, bool chat);
+  void tokens(const HttpRequest& request, Exchange& exchange, bool encode);
   Json model_object() const;
 
   std::shared_ptr<const generate::Generator> generator_;

@@ -1,8 +1,13 @@
 #include "server/completion.h"
 
+#include <utility>
+
 #include "base/log.h"
+#include "server/logprobs.h"
 
 namespace tenon::server {
+
+using engine::FinishReason;
 
 Completion::Completion(ReplyIdentity identity, std::shared_ptr<Exchange> exchange, Metrics& metrics,
                        const ParsedRequest& request)
@@ -16,61 +21,127 @@ Completion::Completion(ReplyIdentity identity, std::shared_ptr<Exchange> exchang
 Status Completion::start(const generate::Generator& generator, ParsedRequest request, ReplyIdentity identity,
                          std::shared_ptr<Exchange> exchange, Metrics& metrics) {
   auto self = std::shared_ptr<Completion>(new Completion(std::move(identity), exchange, metrics, request));
-  // The sink runs on the engine thread; deltas reach this object on the I/O thread, after start() has returned.
-  auto sink = [self, exchange](const generate::Delta& delta) {
-    exchange->post([self, delta] { self->on_delta(delta); });
-  };
-  TENON_ASSIGN(self->reply_, generator.start(std::move(request.generate), std::move(sink)));
+  if (auto started = self->start_choices(generator, std::move(request)); !started) {
+    self->choices_.clear();  // cancels those that did start
+    return started;
+  }
   exchange->on_hang_up([weak = std::weak_ptr(self)] {
-    if (auto completion = weak.lock()) completion->reply_.reset();  // cancels
+    if (auto completion = weak.lock()) completion->choices_.clear();
   });
   if (self->stream_) {
     exchange->begin_events();
-    if (self->identity_.chat) exchange->send_event(dump(first_chunk(self->identity_)));
+    for (std::size_t i = 0; self->identity_.chat && i < self->choices_.size(); ++i) {
+      exchange->send_event(dump(first_chunk(self->identity_, static_cast<int>(i))));
+    }
   }
   return {};
 }
 
-void Completion::on_delta(const generate::Delta& delta) {
-  if (!reply_) return;  // hung up
-  if (first_ && delta.completion_tokens > 0) {
-    first_ = false;
-    metrics_.time_to_first_token(seconds_between(begin_, std::chrono::steady_clock::now()));
+Status Completion::start_choices(const generate::Generator& generator, ParsedRequest request) {
+  choices_.resize(request.prompts.size() * static_cast<std::size_t>(request.n));
+  std::size_t index = 0;
+  for (auto& prompt : request.prompts) {
+    TENON_ASSIGN(const generate::EncodedPrompt encoded, generator.encode(std::move(prompt)));
+    const auto length = static_cast<std::int64_t>(encoded.ids.size());
+    prompt_tokens_ += length;
+    for (int i = 0; i < request.n; ++i, ++index) {
+      Choice& choice = choices_[index];
+      if (request.echo) choice.echo = encoded.text;
+      if (request.generate.prompt_logprobs >= 0) choice.prompt_left = length;
+      generate::GenerateRequest one = request.generate;
+      one.prompt.value = encoded;
+      one.sampling.seed = sampler::choice_seed(one.sampling.seed, i);
+      // The sink runs on the engine thread; deltas reach this object on the I/O thread, after start() has returned.
+      auto sink = [self = shared_from_this(), exchange = exchange_, index](const generate::Delta& delta) {
+        exchange->post([self, index, delta]() mutable { self->on_delta(index, std::move(delta)); });
+      };
+      TENON_ASSIGN(choice.reply, generator.start(std::move(one), std::move(sink)));
+      ++running_;
+    }
   }
-  const bool last = delta.finish != engine::FinishReason::kNone;
-  if (stream_) {
-    if (!delta.text.empty()) exchange_->send_event(dump(text_chunk(identity_, delta.text, nullptr)));
-  } else {
-    text_ += delta.text;
-  }
-  if (last && reply_) finish(delta);  // sending may find that the client is gone
+  return {};
 }
 
-void Completion::finish(const generate::Delta& last) {
-  const Usage usage{reply_->prompt_tokens(), last.completion_tokens};
-  const bool failed = last.finish == engine::FinishReason::kError || last.finish == engine::FinishReason::kCancelled;
-  metrics_.finished(finish_reason_name(last.finish), usage, seconds_between(begin_, std::chrono::steady_clock::now()));
-  if (failed) {
-    const Error error = last.finish == engine::FinishReason::kError
-                            ? Error{ErrorCode::kInternal, "the request failed: " + last.error}
-                            : Error{ErrorCode::kUnavailable, "the server stopped before the reply was complete"};
-    if (last.finish == engine::FinishReason::kError) TENON_LOG_ERROR("{}: {}", identity_.id, last.error);
-    const int status = http_status(error);
-    if (stream_) {
-      exchange_->send_event(dump(error_object(status, error)));
-      exchange_->end_events();
-    } else {
-      exchange_->respond(status, dump(error_object(status, error)));
-    }
-  } else if (stream_) {
-    exchange_->send_event(dump(text_chunk(identity_, "", finish_reason_name(last.finish))));
+void Completion::on_delta(std::size_t index, generate::Delta delta) {
+  if (choices_.empty() || !choices_[index].reply) return;  // hung up
+  Choice& choice = choices_[index];
+  if (choice.first && delta.completion_tokens > 0) {
+    choice.first = false;
+    metrics_.time_to_first_token(seconds_between(begin_, std::chrono::steady_clock::now()));
+  }
+  choice.completion_tokens = delta.completion_tokens;
+  choice.prompt_left -= static_cast<std::int64_t>(delta.prompt_logprobs.size());
+  for (auto& token : delta.prompt_logprobs) choice.logprobs.push_back(std::move(token));
+  if (delta.logprobs) choice.logprobs.push_back(std::move(*delta.logprobs));
+  const bool last = delta.finish != FinishReason::kNone;
+  if (last) {
+    choice.finish_reason = finish_reason_name(delta.finish);
+    metrics_.finished(choice.finish_reason, {choice.reply->prompt_tokens(), delta.completion_tokens},
+                      seconds_between(begin_, std::chrono::steady_clock::now()));
+    choice.reply.reset();
+    --running_;
+    if (delta.finish == FinishReason::kError || delta.finish == FinishReason::kCancelled) return fail(delta);
+  }
+  if (stream_) {
+    send(index, delta);  // which may find that the client is gone
+  } else {
+    choice.text += delta.text;
+  }
+  if (last && !choices_.empty() && running_ == 0) finish();
+}
+
+// The part of a stream that a delta makes: one chunk, none where it has nothing to show yet.
+void Completion::send(std::size_t index, const generate::Delta& delta) {
+  Choice& choice = choices_[index];
+  if (choice.prompt_left > 0) return;  // the prompt comes in one chunk, with all of its logprobs
+  std::string text = std::exchange(choice.echo, {}) + delta.text;
+  if (!text.empty() || !choice.logprobs.empty()) {
+    exchange_->send_event(dump(choice_chunk(
+        identity_, {.index = static_cast<int>(index), .text = std::move(text), .logprobs = take_logprobs(choice)})));
+  }
+  if (delta.finish == FinishReason::kNone || choices_.empty()) return;
+  exchange_->send_event(dump(
+      choice_chunk(identity_, {.index = static_cast<int>(index), .finish_reason = finish_reason_name(delta.finish)})));
+}
+
+Json Completion::take_logprobs(Choice& choice) {
+  const auto tokens = std::exchange(choice.logprobs, {});
+  return identity_.chat ? chat_logprobs(tokens) : text_logprobs(tokens, choice.offset);
+}
+
+void Completion::fail(const generate::Delta& last) {
+  const Error error = last.finish == FinishReason::kError
+                          ? Error{ErrorCode::kInternal, "the request failed: " + last.error}
+                          : Error{ErrorCode::kUnavailable, "the server stopped before the reply was complete"};
+  if (last.finish == FinishReason::kError) TENON_LOG_ERROR("{}: {}", identity_.id, last.error);
+  choices_.clear();  // the other choices are wanted no more
+  const int status = http_status(error);
+  if (stream_) {
+    exchange_->send_event(dump(error_object(status, error)));
+    exchange_->end_events();
+  } else {
+    exchange_->respond(status, dump(error_object(status, error)));
+  }
+}
+
+void Completion::finish() {
+  Usage usage{.prompt_tokens = prompt_tokens_};
+  for (const Choice& choice : choices_) usage.completion_tokens += choice.completion_tokens;
+  if (stream_) {
     if (include_usage_) exchange_->send_event(dump(usage_chunk(identity_, usage)));
     exchange_->send_event("[DONE]");
     exchange_->end_events();
   } else {
-    exchange_->respond(200, dump(reply_object(identity_, text_, finish_reason_name(last.finish), usage)));
+    std::vector<ChoiceJson> whole;
+    for (Choice& choice : choices_) {
+      whole.push_back({.index = static_cast<int>(whole.size()),
+                       .text = std::move(choice.echo) + choice.text,
+                       .logprobs = take_logprobs(choice),
+                       .finish_reason = choice.finish_reason});
+    }
+    exchange_->respond(200, dump(reply_object(identity_, whole, usage)));
   }
-  reply_.reset();
+  choices_.clear();
 }
 
 }  // namespace tenon::server

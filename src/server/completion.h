@@ -1,8 +1,9 @@
-// One running reply: deltas from the engine thread become an answer, whole or streamed.
+// One running request: deltas of its choices from the engine thread become an answer, whole or streamed.
 #pragma once
 
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "base/clock.h"
 #include "generate/generator.h"
@@ -14,25 +15,42 @@ namespace tenon::server {
 
 class Completion : public std::enable_shared_from_this<Completion> {
  public:
-  /// Starts the reply; it keeps itself alive until its last delta or the client's hang-up. An error has not been
+  /// Starts the replies; it keeps itself alive until their last deltas or the client's hang-up. An error has not been
   /// answered yet.
   static Status start(const generate::Generator& generator, ParsedRequest request, ReplyIdentity identity,
                       std::shared_ptr<Exchange> exchange, Metrics& metrics);
 
  private:
+  struct Choice {
+    std::unique_ptr<generate::Reply> reply;       ///< null: ended
+    std::string echo;                             ///< the prompt's text, until it is shown
+    std::string text;                             ///< of a whole answer
+    std::vector<generate::ScoredToken> logprobs;  ///< not yet sent
+    std::int64_t offset = 0;                      ///< of the next token's text
+    std::int64_t prompt_left = 0;                 ///< tokens of the prompt whose logprobs are to come
+    std::int64_t completion_tokens = 0;
+    const char* finish_reason = nullptr;
+    bool first = true;  ///< no token yet
+  };
+
   Completion(ReplyIdentity identity, std::shared_ptr<Exchange> exchange, Metrics& metrics,
              const ParsedRequest& request);
-  void on_delta(const generate::Delta& delta);
-  void finish(const generate::Delta& last);
+  Status start_choices(const generate::Generator& generator, ParsedRequest request);
+  void on_delta(std::size_t index, generate::Delta delta);
+  void send(std::size_t index, const generate::Delta& delta);
+  Json take_logprobs(Choice& choice);
+  void fail(const generate::Delta& last);
+  void finish();
 
   const ReplyIdentity identity_;
   const std::shared_ptr<Exchange> exchange_;
   Metrics& metrics_;
   const bool stream_, include_usage_;
   const TimePoint begin_;
-  std::unique_ptr<generate::Reply> reply_;
-  std::string text_;   ///< of a whole answer
-  bool first_ = true;  ///< no token yet
+  std::int64_t prompt_tokens_ = 0;
+  std::vector<Choice>
+      choices_;  ///< those of the first prompt, then of the second, …; empty: nothing is wanted any more
+  std::size_t running_ = 0;
 };
 
 }  // namespace tenon::server

@@ -8,21 +8,31 @@
 #include "base/json.h"
 #include "base/result.h"
 #include "generate/generator.h"
+#include "server/request_defaults.h"
 
 namespace tenon::server {
 
 /// What a body asks for, beside what to generate.
 struct ParsedRequest {
-  generate::GenerateRequest generate;
+  std::vector<generate::Prompt> prompts;  ///< at least one; only text completions have more
+  generate::GenerateRequest generate;     ///< for each of them
+  int n = 1;                              ///< choices for each prompt
+  bool logprobs = false;
+  bool echo = false;  ///< a text completion begins with its prompt
   std::string model;
   bool stream = false;
   bool include_usage = false;  ///< stream_options.include_usage
 };
 
+class Fields;
+
+/// "messages" and what else a chat template gets.
+Result<chat::RenderInput> parse_conversation(Fields& fields);
+
 /// Unknown fields, wrong types, values out of range and parameters that Tenon does not support yet are errors that name
 /// the parameter.
-Result<ParsedRequest> parse_chat_request(const Json& body);
-Result<ParsedRequest> parse_completion_request(const Json& body);
+Result<ParsedRequest> parse_chat_request(const Json& body, const RequestDefaults& defaults = {});
+Result<ParsedRequest> parse_completion_request(const Json& body, const RequestDefaults& defaults = {});
 
 struct Usage {
   std::int64_t prompt_tokens = 0;
@@ -37,11 +47,18 @@ struct ReplyIdentity {
   std::int64_t created = 0;
 };
 
-Json reply_object(const ReplyIdentity& identity, const std::string& text, const char* finish_reason, Usage usage);
-/// The first chunk of a chat stream, which carries the role.
-Json first_chunk(const ReplyIdentity& identity);
-/// finish_reason null: more follows.
-Json text_chunk(const ReplyIdentity& identity, const std::string& text, const char* finish_reason);
+/// A choice as far as it is known: whole, or what a chunk adds.
+struct ChoiceJson {
+  int index = 0;
+  std::string text = {};
+  Json logprobs = nullptr;
+  const char* finish_reason = nullptr;  ///< null in a chunk: more follows
+};
+
+Json reply_object(const ReplyIdentity& identity, const std::vector<ChoiceJson>& choices, Usage usage);
+/// The first chunk of a choice of a chat stream, which carries the role.
+Json first_chunk(const ReplyIdentity& identity, int index);
+Json choice_chunk(const ReplyIdentity& identity, const ChoiceJson& choice);
 Json usage_chunk(const ReplyIdentity& identity, Usage usage);
 
 /// {"error": {"message", "type", "param", "code"}}

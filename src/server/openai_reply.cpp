@@ -19,40 +19,45 @@ const char* chunk_object(const ReplyIdentity& identity) {
   return identity.chat ? "chat.completion.chunk" : "text_completion";
 }
 
-Json chunk(const ReplyIdentity& identity, Json delta_or_text, const char* finish_reason) {
+Json chunk(const ReplyIdentity& identity, int index, Json delta_or_text, const ChoiceJson& more) {
   Json out = envelope(identity, chunk_object(identity));
-  Json choice = {{"index", 0}};
+  Json choice = {{"index", index}};
   choice[identity.chat ? "delta" : "text"] = std::move(delta_or_text);
-  choice["logprobs"] = nullptr;
-  choice["finish_reason"] = reason(finish_reason);
+  choice["logprobs"] = more.logprobs;
+  choice["finish_reason"] = reason(more.finish_reason);
   out["choices"] = Json::array({std::move(choice)});
   return out;
 }
 
 }  // namespace
 
-Json reply_object(const ReplyIdentity& identity, const std::string& text, const char* finish_reason, Usage usage) {
+Json reply_object(const ReplyIdentity& identity, const std::vector<ChoiceJson>& choices, Usage usage) {
   Json out = envelope(identity, identity.chat ? "chat.completion" : "text_completion");
-  Json choice = {{"index", 0}};
-  if (identity.chat) {
-    choice["message"] = {{"role", "assistant"}, {"content", text}, {"refusal", nullptr}};
-  } else {
-    choice["text"] = text;
+  out["choices"] = Json::array();
+  for (const ChoiceJson& from : choices) {
+    Json choice = {{"index", from.index}};
+    if (identity.chat) {
+      choice["message"] = {{"role", "assistant"}, {"content", from.text}, {"refusal", nullptr}};
+    } else {
+      choice["text"] = from.text;
+    }
+    choice["logprobs"] = from.logprobs;
+    choice["finish_reason"] = reason(from.finish_reason);
+    out["choices"].push_back(std::move(choice));
   }
-  choice["logprobs"] = nullptr;
-  choice["finish_reason"] = reason(finish_reason);
-  out["choices"] = Json::array({std::move(choice)});
   out["usage"] = usage_object(usage);
   return out;
 }
 
-Json first_chunk(const ReplyIdentity& identity) {
-  return chunk(identity, {{"role", "assistant"}, {"content", ""}}, nullptr);
+Json first_chunk(const ReplyIdentity& identity, int index) {
+  return chunk(identity, index, {{"role", "assistant"}, {"content", ""}}, {});
 }
 
-Json text_chunk(const ReplyIdentity& identity, const std::string& text, const char* finish_reason) {
-  if (!identity.chat) return chunk(identity, text, finish_reason);
-  return chunk(identity, text.empty() ? Json::object() : Json{{"content", text}}, finish_reason);
+Json choice_chunk(const ReplyIdentity& identity, const ChoiceJson& choice) {
+  if (!identity.chat) return chunk(identity, choice.index, choice.text, choice);
+  Json delta = Json::object();
+  if (!choice.text.empty()) delta["content"] = choice.text;
+  return chunk(identity, choice.index, std::move(delta), choice);
 }
 
 Json usage_chunk(const ReplyIdentity& identity, Usage usage) {

@@ -1,8 +1,9 @@
+#include <charconv>
 #include <cmath>
 #include <limits>
 #include <random>
-#include <set>
 
+#include "server/fields.h"
 #include "server/openai.h"
 
 namespace tenon::server {
@@ -10,83 +11,9 @@ namespace {
 
 using generate::GenerateRequest;
 
-std::unexpected<Error> wrong(const char* name, const std::string& what) {
-  return invalid("'" + std::string(name) + "' " + what, name);
-}
-
-// Reads a body's fields; null counts as absent, as in OpenAI's clients.
-class Fields {
- public:
-  explicit Fields(const Json& body) : body_(body) {}
-
-  const Json* find(const char* name) {
-    known_.insert(name);
-    const auto it = body_.find(name);
-    return it == body_.end() || it->is_null() ? nullptr : &*it;
-  }
-
-  Status number(const char* name, double low, double high, float& out) {
-    const Json* value = find(name);
-    if (!value) return {};
-    if (!value->is_number()) return wrong(name, "must be a number");
-    const double x = value->get<double>();
-    if (!(x >= low && x <= high)) {
-      return wrong(name, "must be between " + trimmed(low) + " and " + trimmed(high) + ", not " + value->dump());
-    }
-    out = static_cast<float>(x);
-    return {};
-  }
-
-  template <class T>
-  Status integer(const char* name, std::int64_t low, std::int64_t high, T& out) {
-    const Json* value = find(name);
-    if (!value) return {};
-    if (!value->is_number_integer()) return wrong(name, "must be an integer");
-    // A uint64 beyond int64 would wrap.
-    const bool huge = value->is_number_unsigned() && value->get<std::uint64_t>() > std::uint64_t{INT64_MAX};
-    const std::int64_t x = huge ? 0 : value->get<std::int64_t>();
-    if (huge || x < low || x > high) {
-      return wrong(
-          name, "must be between " + std::to_string(low) + " and " + std::to_string(high) + ", not " + value->dump());
-    }
-    out = static_cast<T>(x);
-    return {};
-  }
-
-  Status boolean(const char* name, bool& out) {
-    const Json* value = find(name);
-    if (!value) return {};
-    if (!value->is_boolean()) return wrong(name, "must be true or false");
-    out = value->get<bool>();
-    return {};
-  }
-
-  /// Accepts only what changes nothing: a parameter that is not supported yet is refused, never ignored.
-  Status only(const char* name, std::initializer_list<Json> neutral) {
-    const Json* value = find(name);
-    if (!value) return {};
-    for (const Json& n : neutral) {
-      if (*value == n) return {};
-    }
-    return unsupported("'" + std::string(name) + "' is not supported yet; leave it out", name);
-  }
-
-  Status no_others() const {
-    for (const auto& [key, value] : body_.items()) {
-      if (known_.contains(key)) continue;
-      const std::string near = nearest_name(key, known_);
-      return invalid("unknown parameter '" + key + "'" + (near.empty() ? "" : "; did you mean '" + near + "'?"), key);
-    }
-    return {};
-  }
-
- private:
-  static std::string trimmed(double x) {
-    return x == std::floor(x) ? std::to_string(static_cast<long long>(x)) : std::to_string(x);
-  }
-  const Json& body_;
-  std::set<std::string> known_;
-};
+constexpr std::size_t kMaxBiases = 1024;
+constexpr int kMaxChoices = 128;
+constexpr std::size_t kMaxPrompts = 2048;
 
 Status parse_stop(Fields& fields, GenerateRequest& request) {
   const Json* stop = fields.find("stop");
@@ -102,25 +29,51 @@ Status parse_stop(Fields& fields, GenerateRequest& request) {
   return {};
 }
 
-Status parse_ids(const Json& list, const char* name, std::vector<std::int32_t>& out) {
-  for (const Json& id : list) {
-    if (!id.is_number_integer() || id < 0 || id > std::numeric_limits<std::int32_t>::max()) {
-      return wrong(name, "must hold token ids: integers that are not negative");
+Status parse_logit_bias(Fields& fields, sampler::SamplingParams& sampling) {
+  const Json* biases = fields.find("logit_bias");
+  if (!biases) return {};
+  if (!biases->is_object()) return wrong("logit_bias", "must be an object of token ids and numbers");
+  if (biases->size() > kMaxBiases) return wrong("logit_bias", "may hold at most 1024 tokens");
+  for (const auto& [key, bias] : biases->items()) {
+    std::int32_t token = -1;
+    const auto [end, error] = std::from_chars(key.data(), key.data() + key.size(), token);
+    if (error != std::errc() || end != key.data() + key.size() || token < 0) {
+      return wrong("logit_bias", "has the key '" + key + "', which is no token id");
     }
-    out.push_back(id);
+    if (!bias.is_number() || !(std::abs(bias.get<double>()) <= 100)) {
+      return wrong("logit_bias", "must hold numbers between -100 and 100, not " + bias.dump());
+    }
+    sampling.logit_bias.emplace_back(token, bias.get<float>());
   }
   return {};
 }
 
+Status parse_penalties(Fields& fields, sampler::SamplingParams& sampling) {
+  TENON_TRY(fields.number("frequency_penalty", -2, 2, sampling.frequency_penalty));
+  TENON_TRY(fields.number("presence_penalty", -2, 2, sampling.presence_penalty));
+  TENON_TRY(fields.number("repetition_penalty", 0, 100, sampling.repetition_penalty));
+  if (!(sampling.repetition_penalty > 0)) return wrong("repetition_penalty", "must be greater than 0");
+  return parse_logit_bias(fields, sampling);
+}
+
+Status parse_choices(Fields& fields, ParsedRequest& out) {
+  TENON_TRY(fields.integer("n", 1, kMaxChoices, out.n));
+  int best_of = out.n;
+  TENON_TRY(fields.integer("best_of", 1, kMaxChoices, best_of));
+  if (best_of != out.n) return unsupported("'best_of' other than 'n' is not supported; leave it out", "best_of");
+  return {};
+}
+
 // What chat and text completions share.
-Status parse_common(Fields& fields, ParsedRequest& out) {
+Status parse_common(Fields& fields, const RequestDefaults& defaults, std::int64_t least_max_tokens,
+                    ParsedRequest& out) {
   const Json* model = fields.find("model");
   if (!model) return wrong("model", "is required");
   if (!model->is_string()) return wrong("model", "must be a string");
   out.model = *model;
 
   GenerateRequest& request = out.generate;
-  auto& sampling = request.sampling;
+  auto& sampling = request.sampling = defaults.sampling;
   TENON_TRY(fields.number("temperature", 0, 2, sampling.temperature));
   TENON_TRY(fields.number("top_p", 0, 1, sampling.top_p));
   if (sampling.top_p == 0) return wrong("top_p", "must be greater than 0");
@@ -142,9 +95,11 @@ Status parse_common(Fields& fields, ParsedRequest& out) {
   }
   TENON_TRY(fields.boolean("ignore_eos", request.ignore_eos));
   TENON_TRY(fields.boolean("skip_special_tokens", request.skip_special_tokens));
+  TENON_TRY(fields.boolean("include_stop_str_in_output", request.include_stop));
   std::int64_t max_tokens = -1;
-  TENON_TRY(fields.integer("max_tokens", 1, INT64_MAX, max_tokens));
+  TENON_TRY(fields.integer("max_tokens", least_max_tokens, INT64_MAX, max_tokens));
   if (max_tokens >= 0) request.max_tokens = max_tokens;
+  TENON_TRY(fields.integer("min_tokens", 0, INT64_MAX, request.min_tokens));
 
   TENON_TRY(fields.boolean("stream", out.stream));
   if (const Json* options = fields.find("stream_options")) {
@@ -156,12 +111,15 @@ Status parse_common(Fields& fields, ParsedRequest& out) {
   }
   if (const Json* user = fields.find("user"); user && !user->is_string()) return wrong("user", "must be a string");
 
-  TENON_TRY(fields.only("n", {1}));
-  TENON_TRY(fields.only("best_of", {1}));
-  TENON_TRY(fields.only("frequency_penalty", {0, 0.0}));
-  TENON_TRY(fields.only("presence_penalty", {0, 0.0}));
-  TENON_TRY(fields.only("repetition_penalty", {1, 1.0}));
-  TENON_TRY(fields.only("logit_bias", {Json::object()}));
+  TENON_TRY(parse_penalties(fields, sampling));
+  return parse_choices(fields, out);
+}
+
+Status check_min_tokens(const GenerateRequest& request) {
+  if (request.max_tokens && request.min_tokens > *request.max_tokens) {
+    return wrong("min_tokens", "is " + std::to_string(request.min_tokens) + ", which is more than the most tokens, " +
+                                   std::to_string(*request.max_tokens));
+  }
   return {};
 }
 
@@ -215,6 +173,24 @@ Status parse_messages(Fields& fields, chat::RenderInput& out) {
   return {};
 }
 
+Status parse_prompts(Fields& fields, std::vector<generate::Prompt>& out) {
+  const Json* prompt = fields.find("prompt");
+  if (!prompt) return wrong("prompt", "is required");
+  const bool several = prompt->is_array() && !prompt->empty() && !prompt->front().is_number();
+  for (const Json& one : several ? *prompt : Json::array({*prompt})) {
+    if (one.is_string()) {
+      out.push_back({one.get<std::string>()});
+    } else if (one.is_array() && !one.empty()) {
+      std::vector<std::int32_t> ids;
+      TENON_TRY(parse_ids(one, "prompt", ids));
+      out.push_back({std::move(ids)});
+    } else {
+      return wrong("prompt", "must be a string, an array of token ids, or an array of these");
+    }
+  }
+  return {};
+}
+
 Status require_object(const Json& body) {
   if (!body.is_object()) return invalid("the body must be a JSON object");
   return {};
@@ -222,11 +198,7 @@ Status require_object(const Json& body) {
 
 }  // namespace
 
-Result<ParsedRequest> parse_chat_request(const Json& body) {
-  TENON_TRY(require_object(body));
-  Fields fields(body);
-  ParsedRequest out;
-  TENON_TRY(parse_common(fields, out));
+Result<chat::RenderInput> parse_conversation(Fields& fields) {
   chat::RenderInput input;
   TENON_TRY(parse_messages(fields, input));
   TENON_TRY(fields.boolean("add_generation_prompt", input.add_generation_prompt));
@@ -234,6 +206,15 @@ Result<ParsedRequest> parse_chat_request(const Json& body) {
     if (!kwargs->is_object()) return wrong("chat_template_kwargs", "must be an object");
     input.kwargs = *kwargs;
   }
+  return input;
+}
+
+Result<ParsedRequest> parse_chat_request(const Json& body, const RequestDefaults& defaults) {
+  TENON_TRY(require_object(body));
+  Fields fields(body);
+  ParsedRequest out;
+  TENON_TRY(parse_common(fields, defaults, 1, out));
+  TENON_ASSIGN(chat::RenderInput input, parse_conversation(fields));
   std::int64_t max_tokens = -1;
   TENON_TRY(fields.integer("max_completion_tokens", 1, INT64_MAX, max_tokens));
   if (max_tokens >= 0) out.generate.max_tokens = max_tokens;
@@ -242,8 +223,12 @@ Result<ParsedRequest> parse_chat_request(const Json& body) {
       return unsupported("'response_format' is not supported yet beyond {\"type\": \"text\"}", "response_format");
     }
   }
-  TENON_TRY(fields.only("logprobs", {false}));
-  TENON_TRY(fields.only("top_logprobs", {}));
+  TENON_TRY(check_min_tokens(out.generate));
+  TENON_TRY(fields.boolean("logprobs", out.logprobs));
+  int top_logprobs = 0;
+  TENON_TRY(fields.integer("top_logprobs", 0, sampler::kMaxTopLogprobs, top_logprobs));
+  if (top_logprobs > 0 && !out.logprobs) return wrong("top_logprobs", "may be given only with \"logprobs\": true");
+  if (out.logprobs) out.generate.sampling.top_logprobs = top_logprobs;
   TENON_TRY(fields.only("tools", {Json::array()}));
   TENON_TRY(fields.only("tool_choice", {"none"}));
   TENON_TRY(fields.only("parallel_tool_calls", {}));
@@ -259,33 +244,30 @@ Result<ParsedRequest> parse_chat_request(const Json& body) {
   TENON_TRY(fields.only("metadata", {Json::object()}));
   TENON_TRY(fields.only("service_tier", {"auto", "default"}));
   TENON_TRY(fields.no_others());
-  out.generate.prompt.value = std::move(input);
+  out.prompts.push_back({std::move(input)});
   return out;
 }
 
-Result<ParsedRequest> parse_completion_request(const Json& body) {
+Result<ParsedRequest> parse_completion_request(const Json& body, const RequestDefaults& defaults) {
   TENON_TRY(require_object(body));
   Fields fields(body);
   ParsedRequest out;
   out.generate.max_tokens = 16;  // OpenAI's default for this endpoint
-  TENON_TRY(parse_common(fields, out));
-  const Json* prompt = fields.find("prompt");
-  if (!prompt) return wrong("prompt", "is required");
-  if (prompt->is_array() && prompt->size() == 1 && !prompt->front().is_number()) prompt = &prompt->front();
-  if (prompt->is_string()) {
-    out.generate.prompt.value = prompt->get<std::string>();
-  } else if (prompt->is_array() && !prompt->empty() && prompt->front().is_number()) {
-    std::vector<std::int32_t> ids;
-    TENON_TRY(parse_ids(*prompt, "prompt", ids));
-    out.generate.prompt.value = std::move(ids);
-  } else if (prompt->is_array() && prompt->size() > 1) {
-    return unsupported("'prompt' with more than one prompt is not supported yet; send one request each", "prompt");
-  } else {
-    return wrong("prompt", "must be a string or an array of token ids");
+  TENON_TRY(fields.boolean("echo", out.echo));
+  TENON_TRY(parse_common(fields, defaults, out.echo ? 0 : 1, out));
+  TENON_TRY(check_min_tokens(out.generate));
+  TENON_TRY(parse_prompts(fields, out.prompts));
+  if (out.prompts.size() * static_cast<std::size_t>(out.n) > kMaxPrompts) {
+    return wrong(out.n > 1 ? "n" : "prompt", "asks for more than 2048 choices in one request");
   }
-  TENON_TRY(fields.only("echo", {false}));
+  int logprobs = -1;
+  TENON_TRY(fields.integer("logprobs", 0, sampler::kMaxTopLogprobs, logprobs));
+  if (logprobs >= 0) {
+    out.logprobs = true;
+    out.generate.sampling.top_logprobs = logprobs;
+    if (out.echo) out.generate.prompt_logprobs = logprobs;
+  }
   TENON_TRY(fields.only("suffix", {""}));
-  TENON_TRY(fields.only("logprobs", {}));
   TENON_TRY(fields.no_others());
   return out;
 }

@@ -3,6 +3,10 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <limits>
+
+#include "server/logprobs.h"
+
 namespace tenon::server {
 namespace {
 
@@ -43,7 +47,7 @@ TEST(OpenAiRequest, DefaultsOfChat) {
   EXPECT_FALSE(request.stream);
   EXPECT_FALSE(request.include_usage);
   EXPECT_FALSE(request.generate.max_tokens.has_value());
-  const auto& input = std::get<chat::RenderInput>(request.generate.prompt.value);
+  const auto& input = std::get<chat::RenderInput>(request.prompts[0].value);
   EXPECT_EQ(input.messages, kChat["messages"]);
   EXPECT_TRUE(input.add_generation_prompt);
 }
@@ -51,7 +55,7 @@ TEST(OpenAiRequest, DefaultsOfChat) {
 TEST(OpenAiRequest, DefaultsOfTextCompletions) {
   const ParsedRequest request = text("{}");
   EXPECT_EQ(request.generate.max_tokens, 16);
-  EXPECT_EQ(std::get<std::string>(request.generate.prompt.value), "hi");
+  EXPECT_EQ(std::get<std::string>(request.prompts[0].value), "hi");
 }
 
 TEST(OpenAiRequest, ReadsEveryParameter) {
@@ -73,7 +77,7 @@ TEST(OpenAiRequest, ReadsEveryParameter) {
   EXPECT_EQ(generate.max_tokens, 5);
   EXPECT_TRUE(request.stream);
   EXPECT_TRUE(request.include_usage);
-  const auto& input = std::get<chat::RenderInput>(generate.prompt.value);
+  const auto& input = std::get<chat::RenderInput>(request.prompts[0].value);
   EXPECT_FALSE(input.add_generation_prompt);
   EXPECT_EQ(input.kwargs["enable_thinking"], false);
 }
@@ -136,6 +140,20 @@ TEST(OpenAiRequest, WrongTypesAndRangesNameTheParameter) {
       {"stream", R"("true")"},
       {"stream_options", R"({"include_usage": true})"},  // without stream
       {"user", R"(5)"},
+      {"n", R"(0)"},
+      {"n", R"(129)"},
+      {"n", R"("two")"},
+      {"frequency_penalty", R"(2.5)"},
+      {"presence_penalty", R"(-3)"},
+      {"repetition_penalty", R"(0)"},
+      {"repetition_penalty", R"(-1)"},
+      {"logit_bias", R"([])"},
+      {"logit_bias", R"({"x": 1})"},
+      {"logit_bias", R"({"-1": 1})"},
+      {"logit_bias", R"({"5": 101})"},
+      {"logit_bias", R"({"5": "1"})"},
+      {"min_tokens", R"(-1)"},
+      {"include_stop_str_in_output", R"(1)"},
   };
   for (const auto& [param, value] : cases) {
     SCOPED_TRACE(std::string(param) + " = " + value);
@@ -179,13 +197,6 @@ TEST(OpenAiRequest, UnknownParametersAreErrorsThatGuess) {
 
 TEST(OpenAiRequest, WhatIsNotSupportedIsRefusedByName) {
   const std::pair<const char*, const char*> cases[] = {
-      {"n", "2"},
-      {"frequency_penalty", "0.5"},
-      {"presence_penalty", "-1"},
-      {"repetition_penalty", "1.1"},
-      {"logit_bias", R"({"5": 1})"},
-      {"logprobs", "true"},
-      {"top_logprobs", "3"},
       {"tools", R"([{"type": "function"}])"},
       {"tool_choice", R"("required")"},
       {"response_format", R"({"type": "json_object"})"},
@@ -201,8 +212,7 @@ TEST(OpenAiRequest, WhatIsNotSupportedIsRefusedByName) {
     EXPECT_EQ(error.code, ErrorCode::kUnsupported);
     EXPECT_EQ(error.param, param);
   }
-  for (const char* more : {R"({"echo": true})", R"({"suffix": "x"})", R"({"logprobs": 2})", R"({"best_of": 2})",
-                           R"({"prompt": ["a", "b"]})"}) {
+  for (const char* more : {R"({"suffix": "x"})", R"({"best_of": 2})"}) {
     EXPECT_EQ(refused(parse_completion_request(with(kText, more))).code, ErrorCode::kUnsupported) << more;
   }
 }
@@ -217,7 +227,7 @@ TEST(OpenAiRequest, NeutralValuesOfWhatIsNotSupportedPass) {
 TEST(OpenAiRequest, PartsOfTextBecomeOneString) {
   const ParsedRequest request = chat(
       R"({"messages": [{"role": "user", "content": [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]}]})");
-  EXPECT_EQ(std::get<chat::RenderInput>(request.generate.prompt.value).messages[0]["content"], "ab");
+  EXPECT_EQ(std::get<chat::RenderInput>(request.prompts[0].value).messages[0]["content"], "ab");
 }
 
 TEST(OpenAiRequest, BadMessagesAreErrors) {
@@ -236,17 +246,83 @@ TEST(OpenAiRequest, BadMessagesAreErrors) {
 }
 
 TEST(OpenAiRequest, PromptsAreTextOrIds) {
-  EXPECT_EQ(std::get<std::string>(text(R"({"prompt": ["one"]})").generate.prompt.value), "one");
-  EXPECT_THAT(std::get<std::vector<std::int32_t>>(text(R"({"prompt": [1, 2]})").generate.prompt.value),
-              ElementsAre(1, 2));
-  EXPECT_THAT(std::get<std::vector<std::int32_t>>(text(R"({"prompt": [[5, 6]]})").generate.prompt.value),
-              ElementsAre(5, 6));
+  EXPECT_EQ(std::get<std::string>(text(R"({"prompt": ["one"]})").prompts[0].value), "one");
+  EXPECT_THAT(std::get<std::vector<std::int32_t>>(text(R"({"prompt": [1, 2]})").prompts[0].value), ElementsAre(1, 2));
+  EXPECT_THAT(std::get<std::vector<std::int32_t>>(text(R"({"prompt": [[5, 6]]})").prompts[0].value), ElementsAre(5, 6));
   for (const char* prompt : {"5", "{}", "[]", "[[]]", "[1, -2]", "[1, 2.5]", R"([1, "x"])", "[1, 4294967296]",
                              "[18446744073709551615]", "[null]", "[true]"}) {
     Json body = kText;
     body["prompt"] = Json::parse(prompt);
     EXPECT_EQ(refused(parse_completion_request(body)).param, "prompt") << prompt;
   }
+}
+
+TEST(OpenAiRequest, PenaltiesAndBiases) {
+  const ParsedRequest request = chat(R"({"frequency_penalty": 0.5, "presence_penalty": -1, "repetition_penalty": 1.25,
+      "logit_bias": {"5": 1.5, "70": -100}, "min_tokens": 3, "include_stop_str_in_output": true, "n": 3})");
+  const auto& sampling = request.generate.sampling;
+  EXPECT_EQ(sampling.frequency_penalty, 0.5f);
+  EXPECT_EQ(sampling.presence_penalty, -1.0f);
+  EXPECT_EQ(sampling.repetition_penalty, 1.25f);
+  EXPECT_THAT(sampling.logit_bias, ElementsAre(testing::Pair(5, 1.5f), testing::Pair(70, -100.0f)));
+  EXPECT_EQ(request.generate.min_tokens, 3);
+  EXPECT_TRUE(request.generate.include_stop);
+  EXPECT_EQ(request.n, 3);
+  EXPECT_EQ(refused(parse_chat_request(with(kChat, R"({"min_tokens": 5, "max_completion_tokens": 4})"))).param,
+            "min_tokens");
+  EXPECT_EQ(refused(parse_completion_request(with(kText, R"({"min_tokens": 17})"))).param, "min_tokens");
+}
+
+TEST(OpenAiRequest, LogprobsOfChat) {
+  EXPECT_EQ(chat("{}").generate.sampling.top_logprobs, -1);
+  EXPECT_EQ(chat(R"({"logprobs": true})").generate.sampling.top_logprobs, 0);
+  EXPECT_EQ(chat(R"({"logprobs": true, "top_logprobs": 20})").generate.sampling.top_logprobs, 20);
+  for (const char* more : {R"({"top_logprobs": 3})", R"({"logprobs": true, "top_logprobs": 21})",
+                           R"({"logprobs": true, "top_logprobs": -1})"}) {
+    EXPECT_EQ(refused(parse_chat_request(with(kChat, more))).param, "top_logprobs");
+  }
+  EXPECT_EQ(refused(parse_chat_request(with(kChat, R"({"logprobs": 3})"))).param, "logprobs");
+}
+
+TEST(OpenAiRequest, LogprobsAndEchoOfTextCompletions) {
+  const ParsedRequest request = text(R"({"logprobs": 2, "echo": true, "max_tokens": 0})");
+  EXPECT_TRUE(request.echo);
+  EXPECT_EQ(request.generate.sampling.top_logprobs, 2);
+  EXPECT_EQ(request.generate.prompt_logprobs, 2);
+  EXPECT_EQ(request.generate.max_tokens, 0);
+  EXPECT_EQ(text(R"({"logprobs": 0})").generate.prompt_logprobs, -1);
+  EXPECT_EQ(refused(parse_completion_request(with(kText, R"({"logprobs": 21})"))).param, "logprobs");
+  EXPECT_EQ(refused(parse_completion_request(with(kText, R"({"logprobs": true})"))).param, "logprobs");
+  EXPECT_EQ(refused(parse_completion_request(with(kText, R"({"max_tokens": 0})"))).param, "max_tokens");
+  EXPECT_EQ(refused(parse_chat_request(with(kChat, R"({"echo": true})"))).param, "echo");
+}
+
+TEST(OpenAiRequest, SeveralPrompts) {
+  const ParsedRequest strings = text(R"({"prompt": ["one", "two"]})");
+  ASSERT_EQ(strings.prompts.size(), 2u);
+  EXPECT_EQ(std::get<std::string>(strings.prompts[1].value), "two");
+  const ParsedRequest ids = text(R"({"prompt": [[1, 2], [3]]})");
+  ASSERT_EQ(ids.prompts.size(), 2u);
+  EXPECT_THAT(std::get<std::vector<std::int32_t>>(ids.prompts[1].value), ElementsAre(3));
+  for (const char* prompt : {R"(["a", 5])", R"([[1], []])", R"([[1], [2, "x"]])", R"([["a"]])", R"([1, [2]])"}) {
+    Json body = kText;
+    body["prompt"] = Json::parse(prompt);
+    EXPECT_EQ(refused(parse_completion_request(body)).param, "prompt") << prompt;
+  }
+  Json body = kText;
+  body["prompt"] = std::vector<std::string>(100, "x");
+  body["n"] = 100;
+  EXPECT_EQ(refused(parse_completion_request(body)).param, "n");
+}
+
+TEST(OpenAiRequest, DefaultsAreTheModels) {
+  RequestDefaults defaults;
+  defaults.sampling = {.temperature = 0.6f, .top_k = 20, .top_p = 0.95f, .repetition_penalty = 1.1f};
+  const auto sampling = parse_chat_request(with(kChat, R"({"top_p": 0.5})"), defaults)->generate.sampling;
+  EXPECT_EQ(sampling.temperature, 0.6f);
+  EXPECT_EQ(sampling.top_k, 20);
+  EXPECT_EQ(sampling.top_p, 0.5f);
+  EXPECT_EQ(sampling.repetition_penalty, 1.1f);
 }
 
 TEST(OpenAiRequest, TheBodyMustBeAnObject) {
@@ -260,31 +336,58 @@ const ReplyIdentity kChatId{.chat = true, .id = "chatcmpl-1", .model = "m", .cre
 const ReplyIdentity kTextId{.chat = false, .id = "cmpl-1", .model = "m", .created = 5};
 
 TEST(OpenAiReply, WholeReplies) {
-  EXPECT_EQ(reply_object(kChatId, "hey", "stop", {3, 4}), Json::parse(R"({
+  EXPECT_EQ(reply_object(kChatId, {{.text = "hey", .finish_reason = "stop"}}, {3, 4}), Json::parse(R"({
     "id": "chatcmpl-1", "object": "chat.completion", "created": 5, "model": "m",
     "choices": [{"index": 0, "message": {"role": "assistant", "content": "hey", "refusal": null}, "logprobs": null,
                  "finish_reason": "stop"}],
     "usage": {"prompt_tokens": 3, "completion_tokens": 4, "total_tokens": 7}})"));
-  EXPECT_EQ(reply_object(kTextId, "hey", "length", {3, 4}), Json::parse(R"({
+  EXPECT_EQ(reply_object(kTextId, {{.text = "hey", .finish_reason = "length"}}, {3, 4}), Json::parse(R"({
     "id": "cmpl-1", "object": "text_completion", "created": 5, "model": "m",
     "choices": [{"index": 0, "text": "hey", "logprobs": null, "finish_reason": "length"}],
     "usage": {"prompt_tokens": 3, "completion_tokens": 4, "total_tokens": 7}})"));
 }
 
 TEST(OpenAiReply, Chunks) {
-  EXPECT_EQ(first_chunk(kChatId), Json::parse(R"({
+  EXPECT_EQ(first_chunk(kChatId, 0), Json::parse(R"({
     "id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 5, "model": "m",
     "choices": [{"index": 0, "delta": {"role": "assistant", "content": ""}, "logprobs": null,
                  "finish_reason": null}]})"));
-  EXPECT_EQ(text_chunk(kChatId, "x", nullptr)["choices"][0]["delta"], Json::parse(R"({"content": "x"})"));
-  EXPECT_EQ(text_chunk(kChatId, "", "stop")["choices"][0], Json::parse(R"({
+  EXPECT_EQ(choice_chunk(kChatId, {.text = "x"})["choices"][0]["delta"], Json::parse(R"({"content": "x"})"));
+  EXPECT_EQ(choice_chunk(kChatId, {.finish_reason = "stop"})["choices"][0], Json::parse(R"({
     "index": 0, "delta": {}, "logprobs": null, "finish_reason": "stop"})"));
-  EXPECT_EQ(text_chunk(kTextId, "x", nullptr), Json::parse(R"({
+  EXPECT_EQ(choice_chunk(kTextId, {.text = "x"}), Json::parse(R"({
     "id": "cmpl-1", "object": "text_completion", "created": 5, "model": "m",
     "choices": [{"index": 0, "text": "x", "logprobs": null, "finish_reason": null}]})"));
   EXPECT_EQ(usage_chunk(kChatId, {1, 2}), Json::parse(R"({
     "id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 5, "model": "m", "choices": [],
     "usage": {"prompt_tokens": 1, "completion_tokens": 2, "total_tokens": 3}})"));
+}
+
+const generate::ScoredToken kUnscored{{.bytes = "<s>"}};
+const generate::ScoredToken kScored{{.bytes = "\u00e9a", .logprob = -0.5f},
+                                    {{.bytes = "\xe4\xbd", .logprob = -0.25f}, {.bytes = "\u00e9a", .logprob = -0.5f}}};
+const generate::ScoredToken kImpossible{{.bytes = "b", .logprob = -std::numeric_limits<float>::infinity()},
+                                        {{.bytes = "c", .logprob = 0.0f}}};
+
+TEST(OpenAiReply, LogprobsOfChat) {
+  EXPECT_TRUE(chat_logprobs({}).is_null());
+  EXPECT_EQ(chat_logprobs(std::vector{kScored, kImpossible}), Json::parse(R"({"content": [
+    {"token": "\u00e9a", "logprob": -0.5, "bytes": [195, 169, 97], "top_logprobs": [
+      {"token": "bytes:\\xe4\\xbd", "logprob": -0.25, "bytes": [228, 189]},
+      {"token": "\u00e9a", "logprob": -0.5, "bytes": [195, 169, 97]}]},
+    {"token": "b", "logprob": -9999.0, "bytes": [98], "top_logprobs": [
+      {"token": "c", "logprob": 0.0, "bytes": [99]}]}], "refusal": null})"));
+}
+
+TEST(OpenAiReply, LogprobsOfTextCompletions) {
+  std::int64_t offset = 0;
+  EXPECT_TRUE(text_logprobs({}, offset).is_null());
+  EXPECT_EQ(text_logprobs(std::vector{kUnscored, kScored}, offset), Json::parse(R"({
+    "tokens": ["<s>", "\u00e9a"], "token_logprobs": [null, -0.5],
+    "top_logprobs": [null, {"bytes:\\xe4\\xbd": -0.25, "\u00e9a": -0.5}], "text_offset": [0, 3]})"));
+  EXPECT_EQ(text_logprobs(std::vector{kImpossible}, offset), Json::parse(R"({
+    "tokens": ["b"], "token_logprobs": [-9999.0], "top_logprobs": [{"c": 0.0, "b": -9999.0}], "text_offset": [5]})"));
+  EXPECT_EQ(offset, 6);
 }
 
 TEST(OpenAiReply, Errors) {

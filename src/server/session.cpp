@@ -8,6 +8,8 @@
 #include <optional>
 #include <sstream>
 
+#include "base/clock.h"
+#include "base/log.h"
 #include "server/openai.h"
 
 namespace tenon::server {
@@ -66,8 +68,11 @@ class Session : public std::enable_shared_from_this<Session> {
   void respond(int status, const std::string& body, const std::string& content_type, const Exchange::Headers& headers) {
     http::response<http::string_body> response{static_cast<http::status>(status), version_};
     response.set(http::field::content_type, content_type);
+    for (const auto& [name, value] : common_) response.set(name, value);
     for (const auto& [name, value] : headers) response.set(name, value);
     response.keep_alive(keep_alive());
+    status_ = status;
+    if (status == 204) response.erase(http::field::content_type);
     if (head_) {
       response.content_length(body.size());
     } else {
@@ -84,6 +89,8 @@ class Session : public std::enable_shared_from_this<Session> {
     http::response<http::empty_body> response{http::status::ok, version_};
     response.set(http::field::content_type, "text/event-stream; charset=utf-8");
     response.set(http::field::cache_control, "no-cache");
+    for (const auto& [name, value] : common_) response.set(name, value);
+    status_ = 200;
     chunked_ = version_ >= 11;
     if (!chunked_) keep_alive_ = false;  // HTTP/1.0: the end of the connection is the end of the events
     response.keep_alive(keep_alive());
@@ -145,8 +152,13 @@ class Session : public std::enable_shared_from_this<Session> {
     out.method = head_ ? "GET" : std::string(request.method_string());
     out.path = std::string(request.target().substr(0, request.target().find('?')));
     out.authorization = std::string(request[http::field::authorization]);
+    out.origin = std::string(request[http::field::origin]);
+    out.request_id = std::string(request["X-Request-Id"]);
     out.body = std::move(request.body());
     begin();
+    common_ = context_->api->common_headers(out);
+    what_ = out.method + " " + printable(out.path);
+    logged_ = out.path != "/health" && out.path != "/metrics";  // asked for every few seconds
     context_->api->handle(out, exchange_);
     watch();  // while the reply runs, a read tells that the client went away
   }
@@ -158,7 +170,28 @@ class Session : public std::enable_shared_from_this<Session> {
     respond(status, dump(error_object(status, {ErrorCode::kInvalidArgument, message})), "application/json", {});
   }
 
+  // The path as a log may show it.
+  static std::string printable(std::string_view path) {
+    std::string out(path.substr(0, 200));
+    for (char& c : out) {
+      if (c <= ' ' || c > '~') c = '?';
+    }
+    return out;
+  }
+
+  // What came of a request: never what it or its answer said.
+  void log(const char* end) const {
+    if (!logged_) return;
+    TENON_LOG_INFO("{} {} {}{} in {:.3f} s", common_.empty() ? "-" : common_.front().second, what_, status_, end,
+                   seconds_between(begun_, std::chrono::steady_clock::now()));
+  }
+
   void begin() {
+    begun_ = std::chrono::steady_clock::now();
+    common_.clear();
+    status_ = 0;
+    what_ = "unreadable request";
+    logged_ = true;
     context_->busy.emplace(this, shared_from_this());
     exchange_ = std::make_shared<SessionExchange>(weak_from_this(), context_->io);
   }
@@ -188,6 +221,7 @@ class Session : public std::enable_shared_from_this<Session> {
   // The running request's answer is no longer wanted.
   void lose() {
     if (auto exchange = std::exchange(exchange_, nullptr)) {
+      log(", the client hung up,");
       exchange->hang_up();
       done();
     }
@@ -201,6 +235,7 @@ class Session : public std::enable_shared_from_this<Session> {
   // The answer is written (to the queue): the next request may follow.
   void finish() {
     if (auto exchange = std::exchange(exchange_, nullptr)) {
+      log("");
       exchange->answered();
       done();
     }
@@ -274,6 +309,12 @@ class Session : public std::enable_shared_from_this<Session> {
   bool read_next_ = false;  ///< the answer is complete; read the next request once it is written
   bool closed_ = false;
   std::size_t discarded_ = 0;
+  // Of the request that is being answered:
+  Exchange::Headers common_;
+  TimePoint begun_{};
+  std::string what_;  ///< "POST /v1/completions"
+  int status_ = 0;
+  bool logged_ = true;
 };
 
 void SessionExchange::respond(int status, std::string body, std::string content_type, Headers headers) {

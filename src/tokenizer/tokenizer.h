@@ -33,6 +33,10 @@ class Tokenizer {
   virtual std::int32_t vocab_size() const = 0;  ///< added tokens included
 };
 
+/// The bytes that a token adds to a text: with its leading space, and a piece of a character as it is. Special tokens
+/// are their names; empty for an id that is no token.
+std::string token_bytes(const Tokenizer& tokenizer, std::int32_t id);
+
 /// Ids in, text out, never half a character: what push() returned so far, concatenated, plus flush(), is decode() of
 /// all ids pushed. (Where a decoder strips a leading space it strips the stream's first one only.)
 class IncrementalDetokenizer {

@@ -64,6 +64,28 @@ TEST(TokenizerTest, SharedByThreads) {
   for (auto& thread : threads) thread.join();
 }
 
+TEST(TokenBytesTest, JoinedTheyAreTheText) {
+  const std::string text = "Once upon  a time,\n\tthere was é 日本語 👩‍💻 café <tag> 12345";
+  const auto join = [&](const Tokenizer& tokenizer) {
+    std::string bytes;
+    const auto ids = tokenizer.encode(text, false).value();
+    for (const auto id : ids) bytes += token_bytes(tokenizer, id);
+    return bytes;
+  };
+  const auto smollm2 = Tokenizer::from_json(smollm2_json()).value();
+  EXPECT_EQ(join(*smollm2), text);
+  const auto half = smollm2->encode("👩", false).value();
+  ASSERT_GT(half.size(), 1u);
+  EXPECT_TRUE(std::string("👩").starts_with(token_bytes(*smollm2, half[0])));
+  EXPECT_FALSE(token_bytes(*smollm2, half[0]).empty());
+  EXPECT_EQ(token_bytes(*smollm2, smollm2->token_to_id("<|im_end|>").value()), "<|im_end|>");
+  EXPECT_EQ(token_bytes(*smollm2, 9999999), "");
+  const auto tiny = Tokenizer::from_json(test::decompress(test::source_dir() /
+                                                          "src/tokenizer/testdata/tinystories-260k/tokenizer.json.xz"))
+                        .value();
+  EXPECT_EQ(join(*tiny), " " + text);  // SentencePiece puts a space first
+}
+
 TEST(IncrementalDetokenizerTest, FlushGivesHalfACharacterAndBeginsAnew) {
   const auto tokenizer = Tokenizer::from_json(smollm2_json()).value();
   const auto ids = tokenizer->encode("👩", false).value();

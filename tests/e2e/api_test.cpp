@@ -104,10 +104,11 @@ TEST(ServeApi, ErrorsNameTheParameter) {
   EXPECT_EQ(param("temperature", "hot"), "temperature");
   EXPECT_EQ(param("max_tokens", -1), "max_tokens");
   EXPECT_EQ(param("prompt", 5), "prompt");
-  EXPECT_EQ(param("n", 2), "n");
+  EXPECT_EQ(param("n", 0), "n");
   EXPECT_EQ(param("temprature", 1), "temprature");
   EXPECT_EQ(param("prompt", Json::array({5000})), "prompt");  // an id beyond the vocabulary
-  EXPECT_EQ(error_of(post(server.port(), "/v1/completions", with("n", 2)), 400)["code"], "unsupported_parameter");
+  EXPECT_EQ(error_of(post(server.port(), "/v1/completions", with("suffix", "x")), 400)["code"],
+            "unsupported_parameter");
 }
 
 TEST(ServeApi, APromptLongerThanTheContextSaysBothLengths) {
@@ -143,6 +144,93 @@ TEST(ServeApi, TheKeyGuardsTheApi) {
   const Json error = error_of(request(server.port(), "GET", "/v1/models"), 401);
   EXPECT_EQ(error["code"], "invalid_api_key");
   EXPECT_EQ(request(server.port(), "GET", "/health").status, 200);
+}
+
+TEST(ServeApi, AnyOfSeveralKeysWillDo) {
+  TinyServer server(false, {"--api-key", "one", "--api-key", "two"});
+  for (const auto& [key, status] : {std::pair("one", 200), {"two", 200}, {"three", 401}}) {
+    const Headers headers = {{"Authorization", std::string("Bearer ") + key}};
+    EXPECT_EQ(request(server.port(), "GET", "/v1/models", "", headers).status, status) << key;
+  }
+  EXPECT_EQ(request(server.port(), "POST", "/tokenize", "{}").status, 401);
+  EXPECT_EQ(request(server.port(), "GET", "/v1/models").headers.at("www-authenticate"), "Bearer");
+}
+
+TEST(ServeApi, TokenizeAndDetokenize) {
+  TinyServer server(true);
+  const auto tokens = [&](const Json& body) {
+    const HttpReply reply = post(server.port(), "/tokenize", body);
+    EXPECT_EQ(reply.status, 200) << reply.body;
+    return reply.json();
+  };
+  const Json plain = tokens({{"model", "tiny"}, {"prompt", "Once upon a time"}});
+  EXPECT_EQ(plain["tokens"][0], 1);
+  EXPECT_EQ(plain["count"], plain["tokens"].size());
+  EXPECT_EQ(plain["max_model_len"], 512);
+  EXPECT_TRUE(plain["token_strs"].is_null());
+  const Json bare =
+      tokens({{"prompt", "Once upon a time"}, {"add_special_tokens", false}, {"return_token_strs", true}});
+  EXPECT_EQ(bare["count"].get<int>() + 1, plain["count"].get<int>());
+  EXPECT_EQ(bare["token_strs"].size(), bare["tokens"].size());
+  const Json messages = Json::array({{{"role", "user"}, {"content", "Once upon a time"}}});
+  EXPECT_EQ(tokens({{"messages", messages}})["tokens"], plain["tokens"]);
+  const HttpReply text = post(server.port(), "/detokenize", {{"tokens", bare["tokens"]}});
+  EXPECT_EQ(text.status, 200) << text.body;
+  EXPECT_EQ(text.json(), (Json{{"prompt", "Once upon a time"}}));
+  const auto param = [&](const char* path, const Json& body) {
+    return error_of(post(server.port(), path, body), 400)["param"];
+  };
+  EXPECT_EQ(param("/tokenize", {{"prompt", 5}}), "prompt");
+  EXPECT_EQ(param("/tokenize", Json::object()), "prompt");
+  EXPECT_EQ(param("/tokenize", {{"prompt", "x"}, {"promt", 1}}), "promt");
+  EXPECT_EQ(param("/detokenize", {{"tokens", "x"}}), "tokens");
+  EXPECT_EQ(param("/detokenize", {{"tokens", {1, 512}}}), "tokens");
+  error_of(post(server.port(), "/tokenize", {{"prompt", "x"}, {"model", "other"}}), 404);
+}
+
+TEST(ServeApi, TokenizerInfoAndVersion) {
+  TinyServer server(true);
+  const Json info = request(server.port(), "GET", "/tokenizer_info").json();
+  EXPECT_EQ(info["eos_token"], "</s>");
+  EXPECT_EQ(info["bos_token"], "<s>");
+  EXPECT_THAT(info["chat_template"].get<std::string>(), HasSubstr("message['content']"));
+  EXPECT_NE(request(server.port(), "GET", "/version").json()["version"].get<std::string>(), "");
+}
+
+TEST(ServeApi, RequestIdsAreEchoedOrMade) {
+  TinyServer server;
+  const auto id = [&](const Headers& headers) {
+    return request(server.port(), "POST", "/v1/completions", kCompletion.dump(), headers).headers.at("x-request-id");
+  };
+  EXPECT_EQ(id({{"X-Request-Id", "abc-1"}}), "abc-1");
+  const std::string one = id({}), other = id({});
+  EXPECT_NE(one, "");
+  EXPECT_NE(one, other);
+  EXPECT_NE(id({{"X-Request-Id", std::string(129, 'x')}}), std::string(129, 'x'));
+  Json body = kCompletion;
+  body["stream"] = true;
+  const HttpReply stream =
+      request(server.port(), "POST", "/v1/completions", body.dump(), {{"X-Request-Id", "of-a-stream"}});
+  EXPECT_EQ(stream.headers.at("x-request-id"), "of-a-stream");
+  const std::string log = server.process().err();
+  EXPECT_THAT(log, AllOf(HasSubstr("abc-1 POST /v1/completions 200 in"), testing::Not(HasSubstr("Once upon"))));
+}
+
+TEST(ServeApi, OtherOriginsAreRefusedUnlessAllowed) {
+  const Headers mine = {{"Origin", "https://mine.example"}}, other = {{"Origin", "https://other.example"}};
+  {
+    TinyServer server;
+    EXPECT_EQ(request(server.port(), "GET", "/v1/models", "", mine).headers.count("access-control-allow-origin"), 0u);
+    EXPECT_EQ(request(server.port(), "OPTIONS", "/v1/models", "", mine).status, 405);
+  }
+  TinyServer server(false, {"--allowed-origins", "https://mine.example", "--api-key", "k"});
+  EXPECT_EQ(request(server.port(), "GET", "/v1/models", "", mine).headers.at("access-control-allow-origin"),
+            "https://mine.example");
+  EXPECT_EQ(request(server.port(), "GET", "/v1/models", "", other).headers.count("access-control-allow-origin"), 0u);
+  const HttpReply preflight = request(server.port(), "OPTIONS", "/v1/chat/completions", "", mine);
+  EXPECT_EQ(preflight.status, 204);
+  EXPECT_THAT(preflight.headers.at("access-control-allow-headers"), HasSubstr("Authorization"));
+  EXPECT_NE(request(server.port(), "OPTIONS", "/v1/chat/completions", "", other).status, 204);
 }
 
 TEST(ServeApi, Metrics) {

@@ -112,6 +112,21 @@ TEST_F(BadModel, ABrokenChatTemplate) {
   EXPECT_THAT(failure(model()), HasSubstr("template"));
 }
 
+TEST_F(BadModel, AGenerationConfigOutOfRange) {
+  write("generation_config.json", R"({"temperature": -3})");
+  EXPECT_THAT(failure(model()), AllOf(HasSubstr("temperature"), HasSubstr("--generation-config none")));
+}
+
+TEST_F(BadModel, TheGenerationConfigMakesDefaults) {
+  write("generation_config.json", R"({"temperature": 0.25, "top_k": 7, "eos_token_id": 2})");
+  for (const bool used : {true, false}) {
+    TinyServer server(model(), {"--generation-config", used ? "auto" : "none"});
+    const Json shown = request(server.port(), "GET", "/v1/models/tiny").json()["default_sampling_params"];
+    EXPECT_EQ(shown, used ? Json({{"temperature", 0.25}, {"top_k", 7}}) : Json::object());
+    EXPECT_EQ(server.process().err().find("\"top_k\":7") != std::string::npos, used);
+  }
+}
+
 TEST(CommandLine, AContextLongerThanTheModels) {
   EXPECT_THAT(failure(model_dir(), {"--max-length", "100000"}), AllOf(HasSubstr("100000"), HasSubstr("512")));
 }

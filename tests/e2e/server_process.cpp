@@ -94,6 +94,16 @@ TinyServer::TinyServer(bool chat, const std::vector<std::string>& more, const st
     std::ofstream(model / "chat_template.jinja")
         << "{{ bos_token }}{% for message in messages %}{{ message['content'] }}{% endfor %}";
   }
+  start(model, more, name);
+}
+
+TinyServer::TinyServer(const std::filesystem::path& model, const std::vector<std::string>& more,
+                       const std::string& name) {
+  start(model, more, name);
+}
+
+void TinyServer::start(const std::filesystem::path& model, const std::vector<std::string>& more,
+                       const std::string& name) {
   std::vector<std::string> arguments = {"serve",
                                         model.string(),
                                         "--port",

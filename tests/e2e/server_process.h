@@ -58,12 +58,17 @@ class TinyServer {
  public:
   /// With `chat`, of a copy of the model that has a chat template.
   explicit TinyServer(bool chat = false, const std::vector<std::string>& more = {}, const std::string& name = "tiny");
+  /// Of another directory.
+  TinyServer(const std::filesystem::path& model, const std::vector<std::string>& more,
+             const std::string& name = "tiny");
   std::uint16_t port() const { return port_; }
   Process& process() { return *process_; }
   /// The value of the metric `name`, any labels.
   double metric(const std::string& name) const;
 
  private:
+  void start(const std::filesystem::path& model, const std::vector<std::string>& more, const std::string& name);
+
   TempDir dir_;
   std::unique_ptr<Process> process_;
   std::uint16_t port_ = 0;

@@ -1,0 +1,86 @@
+#include "server/logprobs.h"
+
+#include <algorithm>
+#include <array>
+#include <cstdio>
+#include <optional>
+#include <string>
+#include <string_view>
+
+namespace tenon::server {
+namespace {
+
+// JSON has no infinity; this is what vLLM's clients know.
+Json number(std::optional<float> logprob) {
+  if (!logprob) return nullptr;
+  return *logprob > -9999.0f ? static_cast<double>(*logprob) : -9999.0;
+}
+
+bool is_utf8(std::string_view text) {
+  try {
+    (void)Json(text).dump();
+    return true;
+  } catch (const Json::exception&) {
+    return false;
+  }
+}
+
+// Pieces of characters are shown as OpenAI does: bytes:\xe2\x82
+std::string name(const std::string& bytes) {
+  if (is_utf8(bytes)) return bytes;
+  std::string out = "bytes:";
+  for (const char c : bytes) {
+    std::array<char, 5> text = {};
+    std::snprintf(text.data(), text.size(), "\\x%02x", static_cast<unsigned>(static_cast<unsigned char>(c)));
+    out += text.data();
+  }
+  return out;
+}
+
+Json chat_token(const generate::TokenLogprob& token) {
+  Json bytes = Json::array();
+  for (const char c : token.bytes) bytes.push_back(static_cast<unsigned>(static_cast<unsigned char>(c)));
+  return {{"token", name(token.bytes)}, {"logprob", number(token.logprob)}, {"bytes", std::move(bytes)}};
+}
+
+std::int64_t code_points(std::string_view text) {
+  return std::ranges::count_if(text, [](char c) { return (c & 0xC0) != 0x80; });
+}
+
+}  // namespace
+
+Json chat_logprobs(std::span<const generate::ScoredToken> tokens) {
+  if (tokens.empty()) return nullptr;
+  Json content = Json::array();
+  for (const auto& token : tokens) {
+    Json entry = chat_token(token);
+    Json& top = entry["top_logprobs"] = Json::array();
+    for (const auto& best : token.top) top.push_back(chat_token(best));
+    content.push_back(std::move(entry));
+  }
+  return {{"content", std::move(content)}, {"refusal", nullptr}};
+}
+
+Json text_logprobs(std::span<const generate::ScoredToken> tokens, std::int64_t& offset) {
+  if (tokens.empty()) return nullptr;
+  Json names = Json::array(), logprobs = Json::array(), tops = Json::array(), offsets = Json::array();
+  for (const auto& token : tokens) {
+    names.push_back(name(token.bytes));
+    logprobs.push_back(number(token.logprob));
+    Json top = nullptr;
+    if (token.logprob) {
+      top = Json::object();
+      for (const auto& best : token.top) top.emplace(name(best.bytes), number(best.logprob));
+      top.emplace(name(token.bytes), number(token.logprob));  // the token's own is always there
+    }
+    tops.push_back(std::move(top));
+    offsets.push_back(offset);
+    offset += code_points(token.bytes);
+  }
+  return {{"tokens", std::move(names)},
+          {"token_logprobs", std::move(logprobs)},
+          {"top_logprobs", std::move(tops)},
+          {"text_offset", std::move(offsets)}};
+}
+
+}  // namespace tenon::server

@@ -1,0 +1,21 @@
+// What requests that do not say otherwise get: the model's generation_config.json.
+#pragma once
+
+#include "base/json.h"
+#include "base/result.h"
+#include "sampler/sampling.h"
+
+namespace tenon::server {
+
+struct RequestDefaults {
+  sampler::SamplingParams sampling;
+};
+
+/// Reads temperature, top_k, top_p, min_p and repetition_penalty, as vLLM does; other fields do not matter here. An
+/// error names the field.
+Result<RequestDefaults> defaults_of(const Json& generation_config);
+
+/// Those that differ from OpenAI's own: {"temperature": 0.6, …}.
+Json shown(const RequestDefaults& defaults);
+
+}  // namespace tenon::server

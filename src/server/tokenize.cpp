@@ -1,0 +1,58 @@
+#include "server/tokenize.h"
+
+#include "server/fields.h"
+#include "server/openai.h"
+
+namespace tenon::server {
+
+Result<Json> tokenize(const generate::Generator& generator, const Json& body, int max_length) {
+  if (!body.is_object()) return invalid("the body must be a JSON object");
+  Fields fields(body);
+  fields.find("model");
+  bool special = true, names = false;
+  TENON_TRY(fields.boolean("add_special_tokens", special));
+  TENON_TRY(fields.boolean("return_token_strs", names));
+  const Json* prompt = fields.find("prompt");
+  std::vector<std::int32_t> ids;
+  if (prompt == nullptr && fields.find("messages")) {
+    TENON_ASSIGN(chat::RenderInput input, parse_conversation(fields));
+    TENON_TRY(fields.no_others());
+    TENON_ASSIGN(generate::EncodedPrompt encoded, generator.encode({std::move(input)}));
+    ids = std::move(encoded.ids);
+  } else {
+    if (!prompt) return wrong("prompt", "or 'messages' is required");
+    if (!prompt->is_string()) return wrong("prompt", "must be a string");
+    TENON_TRY(fields.no_others());
+    auto encoded = generator.tokenizer().encode(prompt->get_ref<const std::string&>(),
+                                                special && generator.parts().add_special_tokens.value_or(true));
+    if (!encoded) return invalid(encoded.error().message, "prompt");
+    ids = std::move(*encoded);
+  }
+  Json strings = nullptr;
+  if (names) {
+    strings = Json::array();
+    for (const std::int32_t id : ids) strings.push_back(generator.tokenizer().id_to_token(id).value_or(std::string()));
+  }
+  return Json{{"count", ids.size()}, {"max_model_len", max_length}, {"tokens", ids}, {"token_strs", strings}};
+}
+
+Result<Json> detokenize(const generate::Generator& generator, const Json& body) {
+  if (!body.is_object()) return invalid("the body must be a JSON object");
+  Fields fields(body);
+  fields.find("model");
+  const Json* tokens = fields.find("tokens");
+  if (!tokens || !tokens->is_array()) return wrong("tokens", "must be an array of token ids");
+  TENON_TRY(fields.no_others());
+  std::vector<std::int32_t> ids;
+  TENON_TRY(parse_ids(*tokens, "tokens", ids));
+  for (const std::int32_t id : ids) {
+    if (id >= generator.tokenizer().vocab_size()) {
+      return wrong("tokens", "has " + std::to_string(id) + ", but the vocabulary has " +
+                                 std::to_string(generator.tokenizer().vocab_size()) + " tokens");
+    }
+  }
+  TENON_ASSIGN(std::string text, generator.tokenizer().decode(ids, false));
+  return Json{{"prompt", std::move(text)}};
+}
+
+}  // namespace tenon::server
