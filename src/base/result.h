@@ -16,6 +16,7 @@ enum class ErrorCode {
   kResourceExhausted,  ///< memory, disk, queue: 429, 503
   kUnavailable,        ///< offline, draining: 503
   kDataLoss,           ///< truncated or corrupt data
+  kDeadlineExceeded,   ///< the request's own time limit: 504
   kCancelled,          ///< the client hung up or asked for it
   kInternal,           ///< a bug of ours: 500
 };

@@ -80,6 +80,7 @@ Result<Assembly> assemble(ModelOptions options, bool need_text) {
   engine.max_batch_size = options.max_batch_size;
   engine.max_batch_tokens = limits.max_total_tokens;
   engine.prefill_chunk = options.max_batch_tokens;
+  engine.prefix_cache = options.prefix_cache;
   engine.max_length = out.model.max_length;
   TENON_ASSIGN(engine.num_pages, choose_pages(options, executable, out.model.max_length));
   TENON_ASSIGN(out.engine, engine::Engine::create(out.model.executable, engine, out.threads));

@@ -84,7 +84,9 @@ void print_row(const std::string& what, double rate, double used, const char* un
 }
 
 Status bench(const BenchOptions& options) {
-  TENON_ASSIGN(Assembly assembly, assemble(options.model, false));
+  ModelOptions model = options.model;
+  model.prefix_cache = false;  // every run computes its prompt
+  TENON_ASSIGN(Assembly assembly, assemble(model, false));
   const auto& executable = *assembly.model.executable;
   std::vector<kernels::MachineLimits> limits;
   const auto probe = [&] {

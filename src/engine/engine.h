@@ -24,10 +24,13 @@ struct Request {
   std::int64_t max_tokens = 0;  ///< cut to what the context leaves; 0: the prompt is only read (for its logprobs)
   std::vector<std::int32_t> stop_token_ids = {};  ///< ends with kStop; the token is reported, its text is not wanted
   std::int64_t min_tokens = 0;                    ///< before so many tokens no stop token is drawn
-  int prompt_logprobs = -1;  ///< -1: none; else logprobs of the prompt's tokens, and of this many best ones each
+  int prompt_logprobs = -1;     ///< -1: none; else logprobs of the prompt's tokens, and of this many best ones each
+  int priority = 0;             ///< lower runs earlier; equals in order of arrival
+  double timeout = 0;           ///< seconds from submission, after which it ends with kTimeout; 0: none
+  std::string cache_salt = {};  ///< prefixes are shared only among requests of the same salt
 };
 
-enum class FinishReason : std::uint8_t { kNone, kStop, kLength, kCancelled, kError };
+enum class FinishReason : std::uint8_t { kNone, kStop, kLength, kCancelled, kError, kTimeout };
 
 /// What one step made for one request.
 struct TokenEvent {
@@ -38,7 +41,8 @@ struct TokenEvent {
   /// Of the prompt's next tokens, in order from the second one on, in as many events as it takes; before the first
   /// token's event or with it.
   std::vector<sampler::TokenLogprobs> prompt_logprobs = {};
-  std::string error;  ///< of kError
+  std::string error;               ///< of kError
+  std::int64_t cached_tokens = 0;  ///< of the prompt, taken from the prefix cache
 };
 
 /// Called on the engine thread, once a step with the events of all requests of one subscriber; must not block.
@@ -51,6 +55,7 @@ struct Options {
   int max_length = 0;          ///< context: prompt and reply; 0: what the executable allows
   std::int64_t num_pages = 0;  ///< pages of the KV cache
   int max_queue_size = 1024;   ///< waiting requests beyond this are refused
+  bool prefix_cache = true;    ///< prompts that begin alike share keys and values
 };
 
 /// Counters for /metrics and bench; read with one lock.
@@ -58,8 +63,10 @@ struct Stats {
   std::int64_t running = 0, waiting = 0, pages_used = 0, pages_total = 0;
   std::int64_t prompt_tokens = 0, generated_tokens = 0, steps = 0, preemptions = 0;
   std::int64_t requests_started = 0, requests_finished = 0, requests_cancelled = 0, requests_failed = 0;
-  double queue_seconds = 0;  ///< that started requests waited, summed
-  double run_seconds = 0;    ///< spent in the model
+  std::int64_t requests_timed_out = 0;
+  std::int64_t prefix_cache_queries = 0, prefix_cache_hits = 0;  ///< prompt tokens, of requests that started
+  double queue_seconds = 0;                                      ///< that started requests waited, summed
+  double run_seconds = 0;                                        ///< spent in the model
 };
 
 class Engine {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cstring>
 #include <exception>
 #include <string>
 #include <utility>
@@ -25,7 +26,8 @@ scheduler::Options scheduler_options(const Options& options, const runtime::Limi
           .max_chunk = options.prefill_chunk,
           .max_queue_size = options.max_queue_size,
           .extra_logits = limits.max_sampled_rows - options.max_batch_size,
-          .page_bytes = page_bytes};
+          .page_bytes = page_bytes,
+          .prefix_cache = options.prefix_cache};
 }
 
 }  // namespace
@@ -81,6 +83,7 @@ Status EngineLoop::check(const Request& request) const {
                      "logit_bias");
     }
   }
+  if (!(request.timeout >= 0)) return invalid("timeout must be at least 0 seconds (0: none)", "timeout");
   return request.sampling.validate();
 }
 
@@ -103,11 +106,15 @@ Result<RequestId> EngineLoop::submit(Request request, std::shared_ptr<Sink> sink
     active->history.begin(active->tokens, static_cast<std::size_t>(std::min<std::int64_t>(active->max_tokens, 1024)));
   }
   active->sink = std::move(sink);
+  active->priority = request.priority;
+  active->cache_salt = std::move(request.cache_salt);
+  if (request.timeout > 0) active->deadline = later(clock_(), request.timeout);
 
   const std::lock_guard lock(mutex_);
   if (draining_ || stopping_) return fail(ErrorCode::kUnavailable, "the server is shutting down");
   TENON_TRY(scheduler_.submit(*active));
   const RequestId id = active->id = next_id_++;
+  if (active->deadline) deadlines_.emplace(*active->deadline, id);
   requests_.emplace(id, std::move(active));
   wake_.notify_one();
   return id;
@@ -132,6 +139,8 @@ Stats EngineLoop::stats() const {
   stats.preemptions = scheduled.preemptions;
   stats.requests_started = scheduled.started;
   stats.queue_seconds = scheduled.queue_seconds;
+  stats.prefix_cache_queries = scheduled.cache_queries;
+  stats.prefix_cache_hits = scheduled.cache_hits;
   stats.pages_used = pages_.stats().used;
   stats.pages_total = pages_.stats().total;
   return stats;
@@ -153,6 +162,7 @@ bool EngineLoop::wait_for_work() {
 void EngineLoop::step() {
   const auto work = schedule();
   if (!work.empty()) {
+    copy_pages();
     const auto batch = lay_out(work);
     const auto logits = run(batch);
     sample(logits);
@@ -171,7 +181,28 @@ std::span<const scheduler::Work> EngineLoop::schedule() {
         reason == FinishReason::kCancelled ? counters_.requests_cancelled : counters_.requests_finished);
   }
   ending_.clear();
+  end_overdue();
   return scheduler_.plan();
+}
+
+void EngineLoop::end_overdue() {
+  if (deadlines_.empty()) return;
+  const TimePoint now = clock_();
+  while (!deadlines_.empty() && deadlines_.begin()->first <= now) {
+    Active& request = *requests_.at(deadlines_.begin()->second);
+    post(request, {.id = request.id, .finish = FinishReason::kTimeout, .cached_tokens = request.cached});
+    end(request, counters_.requests_timed_out);
+  }
+}
+
+// The engine thread alone changes pages while a step runs.
+void EngineLoop::copy_pages() {
+  const auto bytes = static_cast<std::size_t>(executable_->kv_layout().page_bytes());
+  std::byte* const kv = kv_.data();
+  for (const scheduler::PageCopy& copy : scheduler_.copies()) {
+    std::memcpy(kv + static_cast<std::size_t>(copy.target) * bytes,
+                kv + static_cast<std::size_t>(copy.source.id()) * bytes, bytes);
+  }
 }
 
 tensor::Batch EngineLoop::lay_out(std::span<const scheduler::Work> work) {
@@ -262,13 +293,14 @@ void EngineLoop::settle(Draw& draw) {
     return;
   }
   if (request.reads_only) {
-    post(request, {.id = request.id, .finish = FinishReason::kLength});
+    post(request, {.id = request.id, .finish = FinishReason::kLength, .cached_tokens = request.cached});
     return end(request, counters_.requests_finished);
   }
   scheduler_.append(request, draw.sampled.token);
   if (request.sampling.penalizes()) request.history.add(draw.sampled.token);
   ++counters_.generated_tokens;
-  TokenEvent event{.id = request.id, .token = draw.sampled.token, .finish = finish_reason(request)};
+  TokenEvent event{
+      .id = request.id, .token = draw.sampled.token, .finish = finish_reason(request), .cached_tokens = request.cached};
   if (request.sampling.top_logprobs >= 0) event.logprobs = std::move(draw.sampled.logprobs);
   const bool finished = event.finish != FinishReason::kNone;
   post(request, std::move(event));
@@ -291,6 +323,7 @@ void EngineLoop::end(Active& request, std::int64_t& counter) {
   scheduler_.remove(request);
   request.ended = true;
   ++counter;
+  if (request.deadline) deadlines_.erase({*request.deadline, request.id});
   const auto found = requests_.find(request.id);
   ended_.push_back(std::move(found->second));
   requests_.erase(found);

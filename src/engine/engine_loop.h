@@ -4,6 +4,8 @@
 #include <condition_variable>
 #include <memory>
 #include <mutex>
+#include <optional>
+#include <set>
 #include <thread>
 #include <unordered_map>
 #include <utility>
@@ -47,6 +49,7 @@ class EngineLoop final : public Engine {
     bool ended = false;             ///< its last event is posted
     sampler::TokenHistory history;  ///< if its sampling penalizes
     std::shared_ptr<Sink> sink;
+    std::optional<TimePoint> deadline;
     std::int64_t counted = 0;  ///< prompt tokens already in the counters: those computed anew count once
   };
   /// A row of logits in this step: a token is sampled from it, or one of the prompt is scored.
@@ -66,6 +69,8 @@ class EngineLoop final : public Engine {
   bool wait_for_work();
   void step();
   std::span<const scheduler::Work> schedule();
+  void end_overdue();
+  void copy_pages();
   tensor::Batch lay_out(std::span<const scheduler::Work> work);
   std::span<const float> run(const tensor::Batch& batch);
   void sample(std::span<const float> logits);
@@ -102,6 +107,7 @@ class EngineLoop final : public Engine {
   kvcache::PagePool pages_;
   scheduler::Scheduler scheduler_;
   std::unordered_map<RequestId, std::unique_ptr<Active>> requests_;
+  std::set<std::pair<TimePoint, RequestId>> deadlines_;
   std::vector<std::pair<RequestId, FinishReason>> ending_;  ///< what cancel() and finish() asked for
   RequestId next_id_ = 1;
   bool draining_ = false, stopping_ = false;

@@ -91,6 +91,48 @@ TEST(Engine, SaysHowMuchMemoryItsCacheNeeds) {
   EXPECT_THAT(engine.error().message, HasSubstr("needs 2097152 MiB"));
 }
 
+TEST(Engine, TheSecondPromptComesFromTheCacheAndAnswersTheSame) {
+  Collector collector;
+  auto model = std::make_shared<FakeExecutable>();
+  const auto engine = make(model, {.max_batch_size = 2, .num_pages = 16});
+  std::mt19937 random(3);
+  const Request request{.prompt = random_prompt(random, 200), .sampling = {.temperature = 0}, .max_tokens = 20};
+  const auto first = collector.wait(*engine->submit(request, collector.sink()));
+  EXPECT_EQ(engine->stats().prefix_cache_hits, 0);
+  const auto second = collector.wait(*engine->submit(request, collector.sink()));
+  EXPECT_EQ(second.tokens, first.tokens);
+  EXPECT_EQ(engine->stats().prefix_cache_hits, 199);
+  EXPECT_EQ(engine->stats().prefix_cache_queries, 400);
+  expect_all_pages_free(*engine);
+}
+
+TEST(Engine, ARequestEndsAtItsDeadlineWhetherItRunsOrWaits) {
+  Collector collector;
+  auto model = std::make_shared<FakeExecutable>();
+  std::atomic<std::int64_t> seconds{0};
+  auto engine = Engine::create(model, {.max_batch_size = 1, .num_pages = 10}, 1,
+                               [&] { return TimePoint{} + std::chrono::seconds(seconds.load()); });
+  ASSERT_TRUE(engine);
+  Gate gate;
+  model->before_run = [&] { gate.pass(); };
+  const auto running = *(*engine)->submit({.prompt = {1, 2}, .max_tokens = 500, .timeout = 10}, collector.sink());
+  const auto waiting = *(*engine)->submit({.prompt = {3}, .max_tokens = 500, .timeout = 5}, collector.sink());
+  const auto patient = *(*engine)->submit({.prompt = {4}, .max_tokens = 3}, collector.sink());
+  gate.wait_for_arrival(1);
+  seconds = 7;
+  gate.let(2);
+  EXPECT_EQ(collector.wait(waiting).finish, FinishReason::kTimeout);
+  EXPECT_EQ(collector.get(running).finish, FinishReason::kNone);
+  seconds = 11;
+  gate.open();
+  EXPECT_EQ(collector.wait(running).finish, FinishReason::kTimeout);
+  EXPECT_EQ(collector.wait(patient).finish, FinishReason::kLength);
+  EXPECT_EQ((*engine)->stats().requests_timed_out, 2);
+  expect_all_pages_free(**engine);
+  EXPECT_EQ((*engine)->submit({.prompt = {1}, .max_tokens = 1, .timeout = -1}, collector.sink()).error().param,
+            "timeout");
+}
+
 TEST(Engine, CancelEndsWithinOneStepAndReturnsPages) {
   Collector collector;
   auto model = std::make_shared<FakeExecutable>();

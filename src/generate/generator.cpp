@@ -124,7 +124,10 @@ Result<std::unique_ptr<Reply>> Generator::start(GenerateRequest request, DeltaSi
                                    .max_tokens = request.max_tokens.value_or(std::numeric_limits<std::int64_t>::max()),
                                    .stop_token_ids = std::move(stop_token_ids),
                                    .min_tokens = request.min_tokens,
-                                   .prompt_logprobs = request.prompt_logprobs},
+                                   .prompt_logprobs = request.prompt_logprobs,
+                                   .priority = request.priority,
+                                   .timeout = request.timeout,
+                                   .cache_salt = std::move(request.cache_salt)},
                                   std::move(events));
   if (!id) {
     // The engine does not know what the client calls its prompt.

@@ -42,6 +42,9 @@ struct GenerateRequest {
   bool skip_special_tokens = true;
   bool include_stop = false;    ///< the text ends with the stop string or token that ended it
   std::int64_t min_tokens = 0;  ///< before so many tokens nothing stops the reply
+  int priority = 0;             ///< lower runs earlier
+  double timeout = 0;           ///< seconds until it ends with kTimeout; 0: none
+  std::string cache_salt = {};  ///< prefixes are shared only among requests of the same salt
   int prompt_logprobs = -1;     ///< -1: none; else logprobs of the prompt's tokens, and of this many best ones each
 };
 
@@ -62,6 +65,7 @@ struct Delta {
   std::string error = {};                                     ///< of kError
   std::optional<ScoredToken> logprobs = {};                   ///< of the token, if asked for
   std::vector<ScoredToken> prompt_logprobs = {};  ///< of the prompt's next tokens, all before the reply's first
+  std::int64_t cached_tokens = 0;                 ///< of the prompt, taken from the prefix cache
 };
 
 /// Called on the engine thread for each token, its text may be empty; must not block or throw. The first calls may come

@@ -26,7 +26,7 @@ bool TokenStream::take(const engine::TokenEvent& event) {
 }
 
 Delta TokenStream::delta_of(const engine::TokenEvent& event) {
-  Delta delta{.finish = event.finish, .error = event.error};
+  Delta delta{.finish = event.finish, .error = event.error, .cached_tokens = event.cached_tokens};
   if (event.token >= 0) ++completion_tokens_;
   delta.completion_tokens = completion_tokens_;
   if (event.logprobs) delta.logprobs = scored(event.token, *event.logprobs);

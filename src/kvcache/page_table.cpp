@@ -13,11 +13,19 @@ bool PageTable::grow(PagePool& pool, std::int64_t tokens) {
   const std::int64_t needed = missing(tokens);
   if (needed > pool.free_pages()) return false;
   for (std::int64_t i = 0; i < needed; ++i) {
-    Page page = *pool.allocate();
-    ids_.push_back(page.id());
-    pages_.push_back(std::move(page));
+    append(*pool.allocate());
   }
   return true;
+}
+
+void PageTable::append(Page page) {
+  ids_.push_back(page.id());
+  pages_.push_back(std::move(page));
+}
+
+void PageTable::replace(std::int64_t i, Page page) {
+  ids_[static_cast<std::size_t>(i)] = page.id();
+  pages_[static_cast<std::size_t>(i)] = std::move(page);
 }
 
 void PageTable::clear() {

@@ -24,6 +24,11 @@ class PageTable {
   std::int64_t missing(std::int64_t tokens) const;
   /// Adds pages until `tokens` positions fit; false, with nothing changed, if the pool has too few.
   bool grow(PagePool& pool, std::int64_t tokens);
+  /// Adds one page whose positions are computed already.
+  void append(Page page);
+  /// Page i is now this one, which holds the same.
+  void replace(std::int64_t i, Page page);
+  const Page& page(std::int64_t i) const { return pages_[static_cast<std::size_t>(i)]; }
   /// Gives all pages back.
   void clear();
 

@@ -10,16 +10,26 @@ namespace tenon::scheduler {
 namespace {
 
 using kvcache::pages_for;
+using tensor::kPageTokens;
 
 std::string mebibytes(std::int64_t bytes) {
   const std::int64_t tenths = (bytes * 10 + (1 << 20) - 1) >> 20;  // rounded up
   return std::to_string(tenths / 10) + "." + std::to_string(tenths % 10) + " MiB";
 }
 
+bool before(const Sequence* a, const Sequence* b) {
+  return a->priority != b->priority ? a->priority < b->priority : a->arrival < b->arrival;
+}
+
+template <class Container>
+void insert_in_order(Container& sequences, Sequence& sequence) {
+  sequences.insert(std::ranges::upper_bound(sequences, &sequence, before), &sequence);
+}
+
 }  // namespace
 
 Scheduler::Scheduler(const Options& options, kvcache::PagePool& pool, Clock clock)
-    : options_(options), pool_(pool), clock_(std::move(clock)) {
+    : options_(options), pool_(pool), clock_(std::move(clock)), tree_(pool) {
   TENON_CHECK(options.max_rows > 0 && options.max_chunk > 0 && options.max_tokens >= options.max_rows);
   running_.reserve(static_cast<std::size_t>(options.max_rows));
   work_.reserve(static_cast<std::size_t>(options.max_rows));
@@ -43,17 +53,18 @@ Status Scheduler::submit(Sequence& sequence) {
   sequence.max_tokens = std::min(sequence.max_tokens, most - length);
   sequence.arrival = arrivals_++;
   sequence.submitted = clock_();
-  waiting_.push_back(&sequence);
+  insert_in_order(waiting_, sequence);
   return {};
 }
 
 void Scheduler::remove(Sequence& sequence) {
-  sequence.pages.clear();
+  give_up_pages(sequence);
   if (std::erase(running_, &sequence) == 0) std::erase(waiting_, &sequence);
 }
 
 std::span<const Work> Scheduler::plan() {
   work_.clear();
+  copies_.clear();
   planned_tokens_ = 0;
   planned_extra_logits_ = 0;
   short_of_pages_ = false;
@@ -65,10 +76,12 @@ std::span<const Work> Scheduler::plan() {
 }
 
 void Scheduler::complete() {
+  copies_.clear();
   for (const Work& work : work_) {
     Sequence& sequence = *work.sequence;
     sequence.computed += work.count;
     sequence.logits_from = std::max(sequence.logits_from, sequence.computed);
+    remember(sequence);
   }
 }
 
@@ -84,6 +97,9 @@ void Scheduler::plan_prefills() {
   for (std::size_t i = 0; i < running_.size() && budget() > 0; ++i) {
     Sequence& sequence = *running_[i];
     if (sequence.remaining() == 1) continue;  // planned already
+    const std::int64_t begin = sequence.computed;
+    reuse(sequence);
+    count_hits(sequence, begin);
     if (!make_room(sequence, 1)) continue;
     // A smaller chunk is better than taking another's pages.
     const std::int64_t room = sequence.pages.capacity() + pool_.free_pages() * tensor::kPageTokens - sequence.computed;
@@ -100,33 +116,36 @@ void Scheduler::plan_prefills() {
 void Scheduler::admit() {
   while (!waiting_.empty() && running_.size() < static_cast<std::size_t>(options_.max_rows) && budget() > 0) {
     Sequence& sequence = *waiting_.front();
-    const bool fits = pages_for(sequence.length()) + reserved_pages() <= pool_.free_pages();
-    if (!fits && !running_.empty()) return;
+    reuse(sequence);
+    const bool fits = sequence.pages.missing(sequence.length()) + reserved_pages() <= pool_.free_pages();
+    if (!fits && !running_.empty()) return give_up_pages(sequence);
     const std::int64_t count = next_chunk(sequence);
-    const bool grown = sequence.pages.grow(pool_, count);
+    count_hits(sequence, 0);
+    const bool grown = sequence.pages.grow(pool_, sequence.computed + count);
     TENON_CHECK(grown, "a sequence that does not fit an empty cache");
     waiting_.pop_front();
-    running_.push_back(&sequence);
+    insert_in_order(running_, sequence);
     if (!sequence.started) {
       sequence.started = true;
       ++totals_.started;
+      totals_.cache_queries += sequence.prompt_length;
       totals_.queue_seconds += seconds_between(sequence.submitted, clock_());
     }
     add_work(sequence, count);
   }
 }
 
-// Pages for `tokens` more tokens, taken from younger sequences if need be. False: the sequence waits, with its pages.
+// Pages for `tokens` more tokens, taken from later sequences if need be. False: the sequence waits, with its pages.
 bool Scheduler::make_room(Sequence& sequence, std::int64_t tokens) {
   while (!sequence.pages.grow(pool_, sequence.computed + tokens)) {
     short_of_pages_ = true;
     if (running_.back() == &sequence) return false;
-    preempt_youngest();
+    preempt_last();
   }
   return true;
 }
 
-void Scheduler::preempt_youngest() {
+void Scheduler::preempt_last() {
   Sequence& sequence = *running_.back();
   std::erase_if(work_, [&](const Work& work) {
     if (work.sequence != &sequence) return false;
@@ -134,11 +153,78 @@ void Scheduler::preempt_youngest() {
     planned_extra_logits_ -= std::max(0, work.logits - 1);
     return true;
   });
+  give_up_pages(sequence);
+  running_.pop_back();
+  insert_in_order(waiting_, sequence);
+  ++totals_.preemptions;
+}
+
+kvcache::PrefixTree::Tokens Scheduler::tokens_of(const Sequence& sequence, std::int64_t begin, std::int64_t end) const {
+  return kvcache::PrefixTree::Tokens(sequence.tokens)
+      .subspan(static_cast<std::size_t>(begin), static_cast<std::size_t>(std::max(begin, end) - begin));
+}
+
+// Takes over what is cached of the tokens that are to be computed next. Only at the border of a page, where nothing of
+// the next one is there yet.
+void Scheduler::reuse(Sequence& sequence) {
+  if (!options_.prefix_cache || sequence.pages.capacity() != sequence.computed) return;
+  const std::int64_t begin = sequence.computed;
+  const std::int64_t end = std::min(sequence.length() - 1, sequence.logits_from);
+  while (sequence.computed + kPageTokens <= end) {
+    auto* next = tree_.find(sequence.node, tokens_of(sequence, sequence.computed, end), sequence.cache_salt);
+    if (!next) break;
+    sequence.pages.append(kvcache::PrefixTree::page_of(next).share());
+    sequence.node = next;
+    ++sequence.blocks;
+    sequence.computed += kPageTokens;
+  }
+  if (const auto rest = tokens_of(sequence, sequence.computed, end); !rest.empty()) {
+    auto partial = tree_.find_partial(sequence.node, rest, sequence.cache_salt);
+    // The page to be copied is held until it is; where that leaves too few, do without.
+    const bool room = partial && sequence.pages.missing(sequence.length()) <= pool_.free_pages();
+    if (room && sequence.pages.grow(pool_, sequence.computed + 1)) {
+      copies_.push_back({std::move(partial->page), sequence.pages.ids().back()});
+      sequence.computed += partial->tokens;
+    }
+  }
+  if (sequence.computed != begin) tree_.touch(sequence.node);
+}
+
+// Tokens from `begin` on came from the cache. What it had computed itself before it was preempted is no hit.
+void Scheduler::count_hits(Sequence& sequence, std::int64_t begin) {
+  const std::int64_t end = std::min(sequence.computed, sequence.prompt_length);
+  const std::int64_t hits = std::max<std::int64_t>(0, end - std::max(begin, sequence.known));
+  sequence.cached += hits;
+  totals_.cache_hits += hits;
+  sequence.known = std::max(sequence.known, sequence.computed);
+}
+
+// Full pages become part of the tree, for everybody, as soon as they are computed.
+void Scheduler::remember(Sequence& sequence) {
+  sequence.known = std::max(sequence.known, sequence.computed);
+  if (!options_.prefix_cache) return;
+  for (; (sequence.blocks + 1) * kPageTokens <= sequence.computed; ++sequence.blocks) {
+    const std::int64_t begin = sequence.blocks * kPageTokens;
+    sequence.node = tree_.insert(sequence.node, tokens_of(sequence, begin, begin + kPageTokens), sequence.cache_salt,
+                                 sequence.pages, sequence.blocks);
+  }
+}
+
+void Scheduler::give_up_pages(Sequence& sequence) {
+  if (!sequence.pages.ids().empty()) {
+    const auto rest = tokens_of(sequence, sequence.blocks * kPageTokens, sequence.computed);
+    if (options_.prefix_cache && !rest.empty()) {
+      const kvcache::Page& page = sequence.pages.page(sequence.blocks);
+      // A copy that was not made yet left nothing worth keeping.
+      const bool pending = std::erase_if(copies_, [&](const PageCopy& copy) { return copy.target == page.id(); }) > 0;
+      if (!pending) tree_.insert_partial(sequence.node, rest, sequence.cache_salt, page);
+    }
+    tree_.touch(sequence.node);
+  }
   sequence.pages.clear();
   sequence.computed = 0;
-  running_.pop_back();
-  waiting_.push_front(&sequence);
-  ++totals_.preemptions;
+  sequence.node = nullptr;
+  sequence.blocks = 0;
 }
 
 std::int64_t Scheduler::next_chunk(const Sequence& sequence) const {

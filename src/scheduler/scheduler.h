@@ -6,11 +6,13 @@
 #include <deque>
 #include <limits>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "base/clock.h"
 #include "base/result.h"
 #include "kvcache/page_table.h"
+#include "kvcache/prefix_tree.h"
 
 namespace tenon::scheduler {
 
@@ -19,13 +21,19 @@ struct Sequence {
   std::vector<std::int32_t> tokens;  ///< the prompt, then what was sampled; append() adds
   std::int64_t prompt_length = 0;    ///< set by submit()
   std::int64_t max_tokens = 0;       ///< most tokens to be sampled, at least 1
+  int priority = 0;                  ///< lower runs earlier; equals in order of arrival
+  std::string cache_salt;            ///< shares cached prefixes only with the same salt
 
-  std::int64_t computed = 0;  ///< tokens whose keys and values are in the cache
-  kvcache::PageTable pages;   ///< where
   /// The logits of the prompt's positions from here on (but its last) are wanted too; moves on as they are computed.
   /// They are never taken from a cache.
   std::int64_t logits_from = std::numeric_limits<std::int64_t>::max();
-  std::uint64_t arrival = 0;  ///< order of submission
+  std::int64_t computed = 0;                  ///< tokens whose keys and values are in the cache
+  std::int64_t cached = 0;                    ///< tokens of the prompt that others had computed before
+  std::int64_t known = 0;                     ///< the most that was ever computed: preemption sets `computed` back
+  kvcache::PageTable pages;                   ///< where
+  kvcache::PrefixTree::Node* node = nullptr;  ///< of its last full page
+  std::int64_t blocks = 0;                    ///< its full pages that are in the tree
+  std::uint64_t arrival = 0;                  ///< order of submission
   TimePoint submitted{};
   bool started = false;  ///< has run at least once
 
@@ -42,6 +50,12 @@ struct Work {
   int logits = 0;        ///< the logits of this many last tokens are wanted: that of the sampled one, and the prompt's
 };
 
+/// Before the step's work runs, page `target` is to become a copy of `source`.
+struct PageCopy {
+  kvcache::Page source;
+  std::int32_t target = -1;
+};
+
 struct Options {
   int max_rows = 64;
   int max_tokens = 512;  ///< of a step; at least max_rows, so that no decode row waits for the budget
@@ -49,23 +63,29 @@ struct Options {
   int max_queue_size = 1024;
   int extra_logits = 0;         ///< of a step, beside one a row: for logits of prompts
   std::int64_t page_bytes = 0;  ///< for messages
+  bool prefix_cache = false;    ///< reuse the keys and values of prompts that begin alike
 };
 
 struct Stats {
   std::int64_t running = 0;
   std::int64_t waiting = 0;
   std::int64_t preemptions = 0;
-  std::int64_t started = 0;  ///< requests that began to run
-  double queue_seconds = 0;  ///< that those waited before, summed
+  std::int64_t started = 0;        ///< requests that began to run
+  std::int64_t cache_queries = 0;  ///< prompt tokens of those
+  std::int64_t cache_hits = 0;     ///< prompt tokens that came from the prefix cache
+  double queue_seconds = 0;        ///< that those waited before, summed
 };
 
 /// A step is: plan(); the caller runs the work; complete(); append() or remove() for each sequence that sampled.
 ///
-/// Running sequences have pages; waiting ones have none. Every running sequence is older than every waiting one. Within
-/// a step, rows that decode come first, then prompts, then new admissions, each in order of arrival. When pages run out
-/// the youngest running sequence gives up all of its pages and waits again, at the head of the queue: its tokens, those
-/// already sampled too, are computed anew, and the numerics make them the same. The oldest sequence is never held
-/// up and fits the cache alone, so that everything finishes.
+/// Order is that of (priority, arrival). Running sequences have pages; waiting ones have none. Within a step, rows that
+/// decode come first, then prompts, then new admissions, each in order. When pages run out the last running sequence
+/// gives up all of its pages and waits again, at its place in the queue: its tokens, those already sampled too, are
+/// computed anew, and the numerics make them the same. The first sequence is never held up and fits the cache alone, so
+/// that everything of one priority finishes.
+///
+/// A prompt that begins like an earlier one takes over what is in the prefix cache, to the token: full pages are
+/// shared, the first part of a page is copied. Its last token is always computed, for its logits.
 class Scheduler {
  public:
   Scheduler(const Options& options, kvcache::PagePool& pool, Clock clock);
@@ -78,6 +98,8 @@ class Scheduler {
 
   /// What runs in this step; empty only if nothing is queued or running. Valid until the next call of plan().
   std::span<const Work> plan();
+  /// To be done before that work runs.
+  std::span<const PageCopy> copies() const { return copies_; }
   /// The planned work was run.
   void complete();
   /// The next token of a sequence whose work sampled.
@@ -91,8 +113,13 @@ class Scheduler {
   void plan_prefills();
   void admit();
   bool make_room(Sequence& sequence, std::int64_t tokens);
-  void preempt_youngest();
+  void preempt_last();
   std::int64_t next_chunk(const Sequence& sequence) const;
+  void reuse(Sequence& sequence);
+  void count_hits(Sequence& sequence, std::int64_t begin);
+  void remember(Sequence& sequence);
+  void give_up_pages(Sequence& sequence);
+  kvcache::PrefixTree::Tokens tokens_of(const Sequence& sequence, std::int64_t begin, std::int64_t end) const;
   void add_work(Sequence& sequence, std::int64_t count);
   std::int64_t budget() const { return options_.max_tokens - planned_tokens_; }
   std::int64_t reserved_pages() const;
@@ -100,9 +127,11 @@ class Scheduler {
   const Options options_;
   kvcache::PagePool& pool_;
   const Clock clock_;
-  std::deque<Sequence*> waiting_;   ///< in order of arrival
-  std::vector<Sequence*> running_;  ///< in order of arrival
+  kvcache::PrefixTree tree_;
+  std::deque<Sequence*> waiting_;   ///< in order
+  std::vector<Sequence*> running_;  ///< in order
   std::vector<Work> work_;
+  std::vector<PageCopy> copies_;
   std::int64_t planned_tokens_ = 0;
   int planned_extra_logits_ = 0;
   bool short_of_pages_ = false;  ///< this step: a running sequence could not get all that it wanted

@@ -6,6 +6,20 @@
 #include "server/logprobs.h"
 
 namespace tenon::server {
+namespace {
+
+Error error_of(const generate::Delta& last) {
+  switch (last.finish) {
+    case engine::FinishReason::kError:
+      return {ErrorCode::kInternal, "the request failed: " + last.error};
+    case engine::FinishReason::kTimeout:
+      return {ErrorCode::kDeadlineExceeded, "the reply was not complete within the request's timeout", "timeout"};
+    default:
+      return {ErrorCode::kUnavailable, "the server stopped before the reply was complete"};
+  }
+}
+
+}  // namespace
 
 using engine::FinishReason;
 
@@ -70,17 +84,21 @@ void Completion::on_delta(std::size_t index, generate::Delta delta) {
     metrics_.time_to_first_token(seconds_between(begin_, std::chrono::steady_clock::now()));
   }
   choice.completion_tokens = delta.completion_tokens;
+  choice.cached_tokens = delta.cached_tokens;
   choice.prompt_left -= static_cast<std::int64_t>(delta.prompt_logprobs.size());
   for (auto& token : delta.prompt_logprobs) choice.logprobs.push_back(std::move(token));
   if (delta.logprobs) choice.logprobs.push_back(std::move(*delta.logprobs));
   const bool last = delta.finish != FinishReason::kNone;
   if (last) {
     choice.finish_reason = finish_reason_name(delta.finish);
-    metrics_.finished(choice.finish_reason, {choice.reply->prompt_tokens(), delta.completion_tokens},
+    metrics_.finished(choice.finish_reason,
+                      {.prompt_tokens = choice.reply->prompt_tokens(),
+                       .completion_tokens = delta.completion_tokens,
+                       .cached_tokens = delta.cached_tokens},
                       seconds_between(begin_, std::chrono::steady_clock::now()));
     choice.reply.reset();
     --running_;
-    if (delta.finish == FinishReason::kError || delta.finish == FinishReason::kCancelled) return fail(delta);
+    if (delta.finish != FinishReason::kStop && delta.finish != FinishReason::kLength) return fail(delta);
   }
   if (stream_) {
     send(index, delta);  // which may find that the client is gone
@@ -110,9 +128,7 @@ Json Completion::take_logprobs(Choice& choice) {
 }
 
 void Completion::fail(const generate::Delta& last) {
-  const Error error = last.finish == FinishReason::kError
-                          ? Error{ErrorCode::kInternal, "the request failed: " + last.error}
-                          : Error{ErrorCode::kUnavailable, "the server stopped before the reply was complete"};
+  const Error error = error_of(last);
   if (last.finish == FinishReason::kError) TENON_LOG_ERROR("{}: {}", identity_.id, last.error);
   choices_.clear();  // the other choices are wanted no more
   const int status = http_status(error);
@@ -126,7 +142,10 @@ void Completion::fail(const generate::Delta& last) {
 
 void Completion::finish() {
   Usage usage{.prompt_tokens = prompt_tokens_};
-  for (const Choice& choice : choices_) usage.completion_tokens += choice.completion_tokens;
+  for (const Choice& choice : choices_) {
+    usage.completion_tokens += choice.completion_tokens;
+    usage.cached_tokens += choice.cached_tokens;
+  }
   if (stream_) {
     if (include_usage_) exchange_->send_event(dump(usage_chunk(identity_, usage)));
     exchange_->send_event("[DONE]");

@@ -29,6 +29,7 @@ class Completion : public std::enable_shared_from_this<Completion> {
     std::int64_t offset = 0;                      ///< of the next token's text
     std::int64_t prompt_left = 0;                 ///< tokens of the prompt whose logprobs are to come
     std::int64_t completion_tokens = 0;
+    std::int64_t cached_tokens = 0;
     const char* finish_reason = nullptr;
     bool first = true;  ///< no token yet
   };

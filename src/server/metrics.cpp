@@ -64,6 +64,12 @@ std::string Metrics::text(const engine::Stats& s, const std::string& model) cons
   add("tenon:prompt_tokens_total", "Prompt tokens computed", Type::Counter, static_cast<double>(s.prompt_tokens));
   add("tenon:generation_tokens_total", "Tokens generated", Type::Counter, static_cast<double>(s.generated_tokens));
   add("tenon:num_preemptions_total", "Requests preempted", Type::Counter, static_cast<double>(s.preemptions));
+  add("tenon:prefix_cache_queries_total", "Prompt tokens looked up in the prefix cache", Type::Counter,
+      static_cast<double>(s.prefix_cache_queries));
+  add("tenon:prefix_cache_hits_total", "Prompt tokens found in the prefix cache", Type::Counter,
+      static_cast<double>(s.prefix_cache_hits));
+  add("tenon:requests_timed_out_total", "Requests that reached their timeout", Type::Counter,
+      static_cast<double>(s.requests_timed_out));
   add("tenon:engine_steps_total", "Steps of the engine", Type::Counter, static_cast<double>(s.steps));
   add("tenon:requests_cancelled_total", "Requests cancelled by hang-up", Type::Counter,
       static_cast<double>(s.requests_cancelled));

@@ -37,6 +37,7 @@ Result<ParsedRequest> parse_completion_request(const Json& body, const RequestDe
 struct Usage {
   std::int64_t prompt_tokens = 0;
   std::int64_t completion_tokens = 0;
+  std::int64_t cached_tokens = 0;  ///< of the prompts, taken from the prefix cache
 };
 
 /// Names the reply in each of its objects.

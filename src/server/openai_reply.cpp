@@ -10,7 +10,8 @@ Json envelope(const ReplyIdentity& identity, const char* object) {
 Json usage_object(Usage usage) {
   return {{"prompt_tokens", usage.prompt_tokens},
           {"completion_tokens", usage.completion_tokens},
-          {"total_tokens", usage.prompt_tokens + usage.completion_tokens}};
+          {"total_tokens", usage.prompt_tokens + usage.completion_tokens},
+          {"prompt_tokens_details", {{"cached_tokens", usage.cached_tokens}}}};
 }
 
 Json reason(const char* finish_reason) { return finish_reason ? Json(finish_reason) : Json(nullptr); }
@@ -80,6 +81,8 @@ int http_status(const Error& error) {
       return 429;
     case ErrorCode::kUnavailable:
       return 503;
+    case ErrorCode::kDeadlineExceeded:
+      return 504;
     case ErrorCode::kDataLoss:
     case ErrorCode::kCancelled:
     case ErrorCode::kInternal:
@@ -115,6 +118,8 @@ const char* finish_reason_name(engine::FinishReason finish) {
       return "cancelled";
     case engine::FinishReason::kError:
       return "error";
+    case engine::FinishReason::kTimeout:
+      return "timeout";
   }
   return nullptr;
 }

@@ -101,6 +101,17 @@ Status parse_common(Fields& fields, const RequestDefaults& defaults, std::int64_
   if (max_tokens >= 0) request.max_tokens = max_tokens;
   TENON_TRY(fields.integer("min_tokens", 0, INT64_MAX, request.min_tokens));
 
+  TENON_TRY(fields.integer("priority", INT32_MIN, INT32_MAX, request.priority));
+  float timeout = 0;
+  TENON_TRY(fields.number("timeout", 0, 1e6, timeout));
+  request.timeout = static_cast<double>(timeout);
+  if (const Json* salt = fields.find("cache_salt")) {
+    if (!salt->is_string() || salt->get_ref<const std::string&>().size() > 256) {
+      return wrong("cache_salt", "must be a string of at most 256 bytes");
+    }
+    request.cache_salt = *salt;
+  }
+
   TENON_TRY(fields.boolean("stream", out.stream));
   if (const Json* options = fields.find("stream_options")) {
     if (!out.stream) return wrong("stream_options", "may be given only with \"stream\": true");

@@ -325,6 +325,21 @@ TEST(OpenAiRequest, DefaultsAreTheModels) {
   EXPECT_EQ(sampling.repetition_penalty, 1.1f);
 }
 
+TEST(OpenAiRequest, PriorityTimeoutAndCacheSalt) {
+  const auto parsed = parse_completion_request(
+      Json::parse(R"({"model": "m", "prompt": "x", "priority": -3, "timeout": 2.5, "cache_salt": "tenant"})"));
+  ASSERT_TRUE(parsed) << parsed.error().message;
+  EXPECT_EQ(parsed->generate.priority, -3);
+  EXPECT_EQ(parsed->generate.timeout, 2.5);
+  EXPECT_EQ(parsed->generate.cache_salt, "tenant");
+  for (const char* field : {R"("priority": 1.5)", R"("timeout": -1)", R"("cache_salt": 7)"}) {
+    const std::string body = std::string(R"({"model": "m", "prompt": "x", )") + field + "}";
+    const Error error = refused(parse_completion_request(Json::parse(body)));
+    EXPECT_NE(std::string(field).find(error.param), std::string::npos) << error.message;
+    EXPECT_FALSE(error.param.empty());
+  }
+}
+
 TEST(OpenAiRequest, TheBodyMustBeAnObject) {
   for (const char* body : {"[]", "5", "null", R"("x")"}) {
     EXPECT_EQ(refused(parse_chat_request(Json::parse(body))).code, ErrorCode::kInvalidArgument);
@@ -340,11 +355,13 @@ TEST(OpenAiReply, WholeReplies) {
     "id": "chatcmpl-1", "object": "chat.completion", "created": 5, "model": "m",
     "choices": [{"index": 0, "message": {"role": "assistant", "content": "hey", "refusal": null}, "logprobs": null,
                  "finish_reason": "stop"}],
-    "usage": {"prompt_tokens": 3, "completion_tokens": 4, "total_tokens": 7}})"));
+    "usage": {"prompt_tokens": 3, "completion_tokens": 4, "total_tokens": 7,
+              "prompt_tokens_details": {"cached_tokens": 0}}})"));
   EXPECT_EQ(reply_object(kTextId, {{.text = "hey", .finish_reason = "length"}}, {3, 4}), Json::parse(R"({
     "id": "cmpl-1", "object": "text_completion", "created": 5, "model": "m",
     "choices": [{"index": 0, "text": "hey", "logprobs": null, "finish_reason": "length"}],
-    "usage": {"prompt_tokens": 3, "completion_tokens": 4, "total_tokens": 7}})"));
+    "usage": {"prompt_tokens": 3, "completion_tokens": 4, "total_tokens": 7,
+              "prompt_tokens_details": {"cached_tokens": 0}}})"));
 }
 
 TEST(OpenAiReply, Chunks) {
@@ -360,7 +377,8 @@ TEST(OpenAiReply, Chunks) {
     "choices": [{"index": 0, "text": "x", "logprobs": null, "finish_reason": null}]})"));
   EXPECT_EQ(usage_chunk(kChatId, {1, 2}), Json::parse(R"({
     "id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 5, "model": "m", "choices": [],
-    "usage": {"prompt_tokens": 1, "completion_tokens": 2, "total_tokens": 3}})"));
+    "usage": {"prompt_tokens": 1, "completion_tokens": 2, "total_tokens": 3,
+              "prompt_tokens_details": {"cached_tokens": 0}}})"));
 }
 
 const generate::ScoredToken kUnscored{{.bytes = "<s>"}};

@@ -74,7 +74,10 @@ TEST(ServeCompletions, GreedyTextIsTheGoldenStoryWholeAndStreamed) {
   ASSERT_EQ(golden()["greedy_ids_from_bos"].size(), 201u);
   EXPECT_EQ(whole_text(whole), golden_text);
   EXPECT_EQ(whole.json()["choices"][0]["finish_reason"], "length");
-  EXPECT_EQ(whole.json()["usage"], (Json{{"prompt_tokens", 1}, {"completion_tokens", 200}, {"total_tokens", 201}}));
+  EXPECT_EQ(whole.json()["usage"], (Json{{"prompt_tokens", 1},
+                                         {"completion_tokens", 200},
+                                         {"total_tokens", 201},
+                                         {"prompt_tokens_details", {{"cached_tokens", 0}}}}));
   body["stream"] = true;
   const HttpReply reply = post(server.port(), "/v1/completions", body);
   EXPECT_THAT(reply.headers.at("content-type"), testing::StartsWith("text/event-stream"));
@@ -169,7 +172,10 @@ TEST(ServeChat, WholeAndStreamedAreEqual) {
   const Streamed stream = streamed(post(server.port(), "/v1/chat/completions", body));
   EXPECT_EQ(stream.text, text);
   EXPECT_EQ(stream.finish_reason, "length");
-  EXPECT_EQ(stream.usage, json["usage"]);
+  // All of the prompt but its last token comes from the cache now.
+  EXPECT_EQ(stream.usage["prompt_tokens_details"]["cached_tokens"], json["usage"]["prompt_tokens"].get<int>() - 1);
+  EXPECT_EQ(stream.usage["prompt_tokens"], json["usage"]["prompt_tokens"]);
+  EXPECT_EQ(stream.usage["completion_tokens"], json["usage"]["completion_tokens"]);
   EXPECT_EQ(stream.first["object"], "chat.completion.chunk");
   EXPECT_EQ(stream.first["choices"][0]["delta"]["role"], "assistant");
 }
