@@ -18,6 +18,7 @@ int run(int argc, char** argv) {
   add_list(app, result);
   add_inspect(app, result);
   add_bench(app, result);
+  add_verify(app, result);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& e) {

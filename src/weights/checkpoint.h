@@ -32,6 +32,9 @@ class Checkpoint {
 /// model.safetensors, or the shards that model.safetensors.index.json names, in a directory; or one .safetensors file.
 Result<std::unique_ptr<Checkpoint>> open_safetensors(const std::string& path);
 
+/// The __metadata__ of one SafeTensors file, whose values are strings; an empty object if it has none.
+Result<Json> safetensors_metadata(const std::string& path);
+
 /// GGUF v2 or v3, little-endian.
 Result<std::unique_ptr<Checkpoint>> open_gguf(const std::string& path);
 

@@ -2,6 +2,7 @@
 #include <simdjson.h>
 
 #include <algorithm>
+#include <cstring>
 #include <filesystem>
 #include <map>
 
@@ -121,6 +122,17 @@ Result<std::unique_ptr<Checkpoint>> open_safetensors(const std::string& path) {
     return std::unexpected(no_weights(path));
   }
   return checkpoint;
+}
+
+Result<Json> safetensors_metadata(const std::string& path) {
+  TENON_ASSIGN(const auto file, MappedFile::open(path));
+  TENON_TRY(parse_safetensors(file->bytes(), path));  // the header's size is within the file
+  std::uint64_t size = 0;
+  std::memcpy(&size, file->bytes().data(), sizeof size);
+  const std::string_view header(reinterpret_cast<const char*>(file->bytes().data()) + sizeof size, size);
+  TENON_ASSIGN(Json json, parse_json(header, path));
+  const auto it = json.find("__metadata__");
+  return it != json.end() && it->is_object() ? std::move(*it) : Json::object();
 }
 
 }  // namespace tenon::weights

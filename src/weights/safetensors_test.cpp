@@ -39,6 +39,7 @@ TEST(Safetensors, ReadsOneFileInTheOrderOfItsData) {
   EXPECT_EQ(c.format(), Format::kSafetensors);
   EXPECT_THAT(c.names(), ElementsAre("s", "b", "none", "f8"));
   EXPECT_TRUE(c.metadata().is_null());
+  EXPECT_EQ(safetensors_metadata(path)->dump(), R"({"format":"pt"})");
   EXPECT_EQ(c.find("absent"), nullptr);
   EXPECT_EQ(c.file_of("absent"), "");
   const tensor::TensorView* b = c.find("b");

@@ -5,10 +5,14 @@
 #include <cstdlib>
 #include <filesystem>
 
-#include "runner.h"
+#include "verify/compare.h"
+#include "verify/reference.h"
+#include "verify/runner.h"
 
 namespace tenon::golden {
 namespace {
+
+using namespace verify;
 
 namespace fs = std::filesystem;
 

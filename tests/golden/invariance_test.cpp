@@ -8,10 +8,12 @@
 #include <fstream>
 #include <random>
 
-#include "runner.h"
+#include "verify/runner.h"
 
 namespace tenon::golden {
 namespace {
+
+using namespace verify;
 
 namespace fs = std::filesystem;
 

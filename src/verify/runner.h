@@ -2,15 +2,13 @@
 #pragma once
 
 #include <memory>
-#include <span>
 #include <string>
 #include <vector>
 
 #include "base/file.h"
 #include "loader/loader.h"
-#include "weights/checkpoint.h"
 
-namespace tenon::golden {
+namespace tenon::verify {
 
 using Ids = std::vector<std::int32_t>;
 /// Logits after each token: [tokens, vocab].
@@ -36,20 +34,4 @@ class Runner {
   HugeBuffer pages_;
 };
 
-struct Reference {
-  std::vector<Ids> prompts;
-  std::vector<Logits> logits;
-  std::unique_ptr<weights::Checkpoint> tensors;  ///< taps: "tap.NAME"
-};
-Result<Reference> read_reference(const std::string& path);
-
-struct Difference {
-  double kl_mean = 0, kl_max = 0;  ///< KL(reference ‖ ours) of each token's distribution
-  double max_abs = 0;              ///< of the logits
-  double top1 = 0;                 ///< share of tokens with the same argmax
-  std::int64_t tokens = 0;
-};
-Difference compare(std::span<const float> reference, std::span<const float> ours, std::int64_t vocab);
-void accumulate(Difference& total, const Difference& part);
-
-}  // namespace tenon::golden
+}  // namespace tenon::verify

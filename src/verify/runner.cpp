@@ -1,21 +1,13 @@
-#include "runner.h"
+#include "verify/runner.h"
 
 #include <algorithm>
-#include <cmath>
 #include <cstring>
 
-namespace tenon::golden {
+namespace tenon::verify {
 namespace {
 
 std::int64_t pages_for(std::size_t tokens) {
   return static_cast<std::int64_t>((tokens + tensor::kPageTokens - 1) / tensor::kPageTokens);
-}
-
-double log_sum_exp(std::span<const float> x) {
-  const double m = *std::max_element(x.begin(), x.end());
-  double sum = 0;
-  for (const float v : x) sum += std::exp(v - m);
-  return m + std::log(sum);
 }
 
 }  // namespace
@@ -38,7 +30,7 @@ std::vector<Logits> Runner::run(const std::vector<Ids>& sequences, int chunk) {
   }
   // Pages of one sequence are scattered, as after a while of serving; what they held before is garbage.
   const std::int64_t page_bytes = executable.kv_layout().page_bytes();
-  auto buffer = HugeBuffer::allocate(static_cast<std::size_t>(total_pages * page_bytes), "the test's KV cache");
+  auto buffer = HugeBuffer::allocate(static_cast<std::size_t>(total_pages * page_bytes), "the KV cache");
   if (!buffer) throw std::runtime_error(buffer.error().message);
   pages_ = std::move(*buffer);
   std::memset(pages_.data(), 0xff, pages_.size());
@@ -86,52 +78,4 @@ std::vector<Logits> Runner::run(const std::vector<Ids>& sequences, int chunk) {
   }
 }
 
-Result<Reference> read_reference(const std::string& path) {
-  Reference out;
-  TENON_ASSIGN(out.tensors, weights::open_safetensors(path));
-  for (int n = 0;; ++n) {
-    const std::string prompt = "prompt." + std::to_string(n);
-    const auto* ids = out.tensors->find(prompt + ".ids");
-    const auto* logits = out.tensors->find(prompt + ".logits");
-    if (!ids || !logits) break;
-    const auto* id = reinterpret_cast<const std::int32_t*>(ids->data);
-    out.prompts.emplace_back(id, id + tensor::elements(ids->shape));
-    const auto* x = reinterpret_cast<const float*>(logits->data);
-    out.logits.emplace_back(x, x + tensor::elements(logits->shape));
-  }
-  if (out.prompts.empty()) return invalid(path + " holds no prompt.0.ids and prompt.0.logits");
-  return out;
-}
-
-Difference compare(std::span<const float> reference, std::span<const float> ours, std::int64_t vocab) {
-  Difference d;
-  const auto v = static_cast<std::size_t>(vocab);
-  d.tokens = static_cast<std::int64_t>(reference.size() / v);
-  for (std::size_t t = 0; t < reference.size() / v; ++t) {
-    const auto p = reference.subspan(t * v, v), q = ours.subspan(t * v, v);
-    const double lp = log_sum_exp(p), lq = log_sum_exp(q);
-    double kl = 0;
-    for (std::size_t i = 0; i < v; ++i) {
-      const double a = p[i] - lp, b = q[i] - lq;
-      kl += std::exp(a) * (a - b);
-      d.max_abs = std::max(d.max_abs, std::abs(static_cast<double>(p[i]) - q[i]));
-      if (!std::isfinite(q[i])) d.max_abs = INFINITY;
-    }
-    d.kl_mean += kl / static_cast<double>(d.tokens);
-    d.kl_max = std::max(d.kl_max, kl);
-    d.top1 += (std::max_element(p.begin(), p.end()) - p.begin() == std::max_element(q.begin(), q.end()) - q.begin()) /
-              static_cast<double>(d.tokens);
-  }
-  return d;
-}
-
-void accumulate(Difference& total, const Difference& part) {
-  const double n = static_cast<double>(total.tokens), m = static_cast<double>(part.tokens);
-  total.kl_mean = (total.kl_mean * n + part.kl_mean * m) / (n + m);
-  total.top1 = (total.top1 * n + part.top1 * m) / (n + m);
-  total.kl_max = std::max(total.kl_max, part.kl_max);
-  total.max_abs = std::max(total.max_abs, part.max_abs);
-  total.tokens += part.tokens;
-}
-
-}  // namespace tenon::golden
+}  // namespace tenon::verify

@@ -1,0 +1,269 @@
+// Planted mistakes against transformers' own values of the tiny checkpoints of tests/golden: verify names the right
+// cause, and none for a model that is right.
+#include "verify/diagnose.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <set>
+
+#include "base/file.h"
+#include "loader/prepare.h"
+#include "verify/planted_llama.h"
+
+namespace tenon::verify {
+namespace {
+
+namespace fs = std::filesystem;
+using test::Mistakes;
+using testing::HasSubstr;
+
+fs::path golden(const std::string& name) {
+  const char* source = std::getenv("TENON_SOURCE_DIR");
+  return fs::path(source == nullptr ? "." : source) / "tests" / "golden" / name;
+}
+
+Json config_of(const std::string& name) { return *read_json_file((golden(name) / "config.json").string()); }
+
+using Build = std::function<void(graph::Graph&)>;
+
+Diagnosis diagnosis_of(const std::string& name, const Build& build, const Json& config) {
+  auto prepared = loader::prepare({.model = golden(name).string()}, true);
+  EXPECT_TRUE(prepared) << prepared.error().message;
+  auto reference = read_reference((golden(name) / "reference.safetensors").string());
+  EXPECT_TRUE(reference) << reference.error().message;
+  graph::Graph graph;
+  build(graph);
+  std::set<std::string> used;
+  for (const auto& request : graph.weights()) used.insert(request.name);
+  loader::CheckpointWeights weights(prepared->checkpoint, prepared->weights);
+  Subject subject{.graph = &graph,
+                  .weights = [&](const std::string& w) { return weights.weight(w); },
+                  .background = {.config = config, .unused = {}}};
+  for (const auto& [w, binding] : prepared->weights.bindings) {
+    if (!used.contains(w)) subject.background.unused[w] = binding.tensor->shape;
+  }
+  ThreadPool pool(1);
+  auto diagnosis = diagnose(subject, *reference, 80, pool);
+  EXPECT_TRUE(diagnosis) << diagnosis.error().message;
+  return diagnosis ? *diagnosis : Diagnosis{};
+}
+
+Diagnosis planted(const std::string& name, const Mistakes& mistakes) {
+  const Json config = config_of(name);
+  return diagnosis_of(name, [&](graph::Graph& graph) { test::PlantedLlama(graph, config, mistakes).build(); }, config);
+}
+
+/// A registered architecture that was told another config than the dump's.
+Diagnosis misconfigured(const std::string& name, const std::function<void(Json&)>& edit) {
+  Json config = config_of(name);
+  edit(config);
+  const auto entry = model::find_architecture(config["architectures"][0].get<std::string>(), config);
+  const auto parsed = model::parse_config(*entry->architecture, config);
+  EXPECT_TRUE(parsed) << parsed.error().message;
+  const auto model = entry->architecture->make_model(*parsed);
+  const tensor::KvLayout layout{.layers = model->kv_parameters()};
+  return diagnosis_of(
+      name, [&](graph::Graph& graph) { model->build({graph, layout, (*parsed)->max_position_embeddings}); }, config);
+}
+
+std::string told(const Diagnosis& d) {
+  std::string out = "first " + d.first + " error " + std::to_string(d.error) + "; unexplained " + d.unexplained;
+  for (const Cause& c : d.causes) {
+    out += "\n  " + c.tap + ": " + c.kind + ": " + c.text + " (" + std::to_string(c.after) + ")";
+    for (const std::string& other : c.as_good) out += "\n    or " + other;
+  }
+  return out;
+}
+
+struct Case {
+  const char* name;
+  const char* golden;
+  Mistakes mistakes;
+  const char* kind;
+  const char* says;  ///< a part of the cause's sentence
+  const char* first = "model.layers.0.self_attn";
+};
+
+std::vector<Case> cases() {
+  const char *mlp = "model.layers.0.mlp", *embed = "model.embed_tokens";
+  return {
+      {"RopeTheta", "llama/mha", {.rope_theta = 500000}, "rope theta", "rope_theta 10000,"},
+      {"IgnoredLlama3Scaling", "llama/rope_llama3", {.ignores_scaling = true}, "rope scaling", "llama3"},
+      {"IgnoredLinearScaling", "llama/rope_linear", {.ignores_scaling = true}, "rope scaling", "linear"},
+      {"IgnoredYarn", "llama/rope_yarn", {.ignores_scaling = true}, "rope scaling", "yarn"},
+      {"Interleaved", "llama/mha", {.interleaved = true}, "rope layout", "pairs (i, i + half)"},
+      {"PartialRotary", "llama/mha", {.rotary_dim = 4}, "partial rotary", "rotates 8 of the 8"},
+      {"NoRope", "llama/mha", {.no_rope = true}, "missing rope", "rope_theta 10000"},
+      {"NoRopeInOneLayer", "llama/mha", {.no_rope_in_layer_1 = true}, "missing rope", "", "model.layers.1.self_attn"},
+      {"NormEpsilon", "llama/mha", {.eps = 1e-2}, "norm epsilon", "epsilon 1e-06"},
+      {"NormOffset", "llama/mha", {.norm_offset = 1}, "norm offset", "by weight, this model's by 1 + weight"},
+      {"MissingBias", "llama/biases", {.no_bias = true}, "missing bias", "q_proj.bias"},
+      {"HeadDim", "llama/mha", {.head_dim = 16}, "head_dim", "heads of 8"},
+      {"HeadDimTooSmall", "llama/mha", {.head_dim = 4}, "head_dim", "heads of 8"},
+      {"AttentionScale", "llama/mha", {.attention_scale = 0.125}, "attention scale", "by 0.3535534,"},
+      {"AttentionSoftcap", "llama/mha", {.attention_softcap = 20}, "attention softcap", "does not cap"},
+      {"FinalSoftcap", "llama/mha", {.final_softcap = 30}, "final softcap", "does not cap", "logits"},
+      {"Activation", "llama/mha", {.activation = "gelu_pytorch_tanh"}, "activation", "activation is silu", mlp},
+      {"ActivationOfTwoOps", "llama/mha", {.activation = "quick_gelu"}, "activation", "activation is silu", mlp},
+      {"EmbeddingScale", "llama/mha", {.embedding_scale = 5.656854}, "embedding scale", "0.17677", embed},
+      {"LogitsScale", "llama/mha", {.logits_scale = 0.125}, "logits scale", "are 8", "logits"},
+      {"Window", "llama/mha", {.window = 16}, "sliding window", "to all positions here"},
+      {"GateAndUp", "llama/mha", {.gate_and_up_swapped = true}, "swapped weights", "mlp.gate_proj", mlp},
+      {"KAndV", "llama/mha", {.k_and_v_swapped = true}, "swapped weights", "self_attn.k_proj"},
+      {"Norms", "llama/mha", {.norms_swapped = true}, "swapped weights", "post_attention_layernorm"},
+  };
+}
+
+class Planted : public testing::TestWithParam<Case> {};
+
+TEST_P(Planted, TheRightCauseIsNamed) {
+  const Case& c = GetParam();
+  if (!fs::exists(golden(c.golden))) GTEST_SKIP() << "skipped: " << golden(c.golden) << " is not there";
+  const Diagnosis d = planted(c.golden, c.mistakes);
+  EXPECT_EQ(d.first, c.first) << told(d);
+  ASSERT_FALSE(d.causes.empty()) << told(d);
+  EXPECT_EQ(d.causes[0].kind, c.kind) << told(d);
+  EXPECT_THAT(d.causes[0].text, HasSubstr(c.says)) << told(d);
+  EXPECT_EQ(d.unexplained, "") << told(d);
+  RecordProperty("diagnosis", told(d));
+}
+
+INSTANTIATE_TEST_SUITE_P(Llama, Planted, testing::ValuesIn(cases()),
+                         [](const auto& test) { return std::string(test.param.name); });
+
+// Mistakes of Gemma's kind, by a config that is wrong.
+TEST(Misconfigured, Gemma3) {
+  const std::string name = "gemma3/tied_window";
+  struct Wrong {
+    std::function<void(Json&)> edit;
+    std::string kind, says;
+  };
+  const std::vector<Wrong> all = {
+      {[](Json& c) { c["sliding_window"] = 128; }, "sliding window", "the last 8 positions"},
+      {[](Json& c) { c["sliding_window"] = 7; }, "sliding window", "the last 8 positions"},
+      {[](Json& c) { c["query_pre_attn_scalar"] = 256; }, "attention scale", "by 0.25,"},
+      {[](Json& c) { c["hidden_activation"] = "silu"; }, "activation", "gelu_pytorch_tanh"},
+      {[](Json& c) { c["final_logit_softcapping"] = 5.0; }, "final softcap", "does not cap"},
+      {[](Json& c) { c["rope_parameters"]["sliding_attention"]["rope_theta"] = 1e6; }, "rope theta",
+       "rope_theta 10000,"},
+  };
+  for (const Wrong& wrong : all) {
+    const Diagnosis d = misconfigured(name, wrong.edit);
+    ASSERT_FALSE(d.causes.empty()) << wrong.kind << ": " << told(d);
+    EXPECT_EQ(d.causes[0].kind, wrong.kind) << told(d);
+    EXPECT_THAT(d.causes[0].text, HasSubstr(wrong.says)) << told(d);
+    EXPECT_EQ(d.unexplained, "") << told(d);
+  }
+  const Diagnosis capped =
+      misconfigured("gemma3/untied_softcap", [](Json& c) { c["final_logit_softcapping"] = nullptr; });
+  ASSERT_EQ(capped.causes.size(), 1u) << told(capped);
+  EXPECT_EQ(capped.causes[0].kind, "final softcap");
+  EXPECT_THAT(capped.causes[0].text, HasSubstr("caps logits at 10,"));
+}
+
+// Without a config.json to go by, as for a GGUF file.
+TEST(Diagnose, RopeThetaOfAnyValue) {
+  const Json config = config_of("llama/gqa_tied");
+  ASSERT_EQ(config["rope_parameters"]["rope_theta"], 500000.0);
+  const auto entry = model::find_architecture("LlamaForCausalLM", config);
+  Json wrong = config;
+  wrong["rope_parameters"]["rope_theta"] = 31000.0;
+  const auto parsed = model::parse_config(*entry->architecture, wrong);
+  const auto model = entry->architecture->make_model(*parsed);
+  const tensor::KvLayout layout{.layers = model->kv_parameters()};
+  const Diagnosis d =
+      diagnosis_of("llama/gqa_tied", [&](graph::Graph& graph) { model->build({graph, layout, 128}); }, nullptr);
+  ASSERT_EQ(d.causes.size(), 1u) << told(d);
+  EXPECT_EQ(d.causes[0].kind, "rope theta");
+  EXPECT_THAT(d.causes[0].text, HasSubstr("rope_theta 500000, this model by 31000"));
+}
+
+// The layer that a difference is confined to is named, and two mistakes are told apart.
+TEST(Diagnose, TwoMistakesAtOnce) {
+  const Diagnosis d = planted("llama/mha", {.rope_theta = 500000, .activation = "gelu"});
+  ASSERT_EQ(d.causes.size(), 2u) << told(d);
+  EXPECT_EQ(d.causes[0].kind, "rope theta");
+  EXPECT_EQ(d.causes[1].kind, "activation");
+  EXPECT_EQ(d.causes[1].tap, "model.layers.0.mlp");
+  EXPECT_EQ(d.unexplained, "");
+}
+
+TEST(Diagnose, AMistakeOfOneLayerIsSaidToBeOne) {
+  const Diagnosis d = planted("llama/mha", {.no_rope_in_layer_1 = true});
+  ASSERT_EQ(d.causes.size(), 1u) << told(d);
+  EXPECT_EQ(d.causes[0].tap, "model.layers.1.self_attn");
+}
+
+TEST(Diagnose, TransposedWeight) {
+  const Json config = config_of("llama/mha");
+  graph::Graph right;
+  test::PlantedLlama(right, config, {}).build();
+  auto prepared = loader::prepare({.model = golden("llama/mha").string()}, true);
+  ASSERT_TRUE(prepared) << prepared.error().message;
+  const auto reference = read_reference((golden("llama/mha") / "reference.safetensors").string());
+  loader::CheckpointWeights weights(prepared->checkpoint, prepared->weights);
+  std::map<std::string, std::shared_ptr<std::vector<float>>> transposed;
+  // A checkpoint whose o_proj lies as [in, out], which a square shape does not give away.
+  Subject subject{.graph = &right, .weights = {}, .background = {.config = config, .unused = {}}};
+  subject.weights = [&](const std::string& name) -> Result<tensor::RowView> {
+    TENON_ASSIGN(tensor::RowView rows, weights.weight(name));
+    if (!name.ends_with("o_proj.weight")) return rows;
+    auto& data = transposed[name];
+    const std::vector<float> from = graph::to_floats(rows);
+    data = std::make_shared<std::vector<float>>(from.size());
+    for (std::int64_t i = 0; i < rows.n; ++i) {
+      for (std::int64_t j = 0; j < rows.k; ++j) {
+        (*data)[static_cast<std::size_t>(j * rows.n + i)] = from[static_cast<std::size_t>(i * rows.k + j)];
+      }
+    }
+    return tensor::RowView{.dtype = tensor::DType::kF32,
+                           .n = rows.k,
+                           .k = rows.n,
+                           .data = reinterpret_cast<const std::byte*>(data->data()),
+                           .row_bytes = rows.n * 4,
+                           .order = {},
+                           .owner = data};
+  };
+  ThreadPool pool(1);
+  const auto d = diagnose(subject, *reference, 80, pool);
+  ASSERT_TRUE(d) << d.error().message;
+  ASSERT_FALSE(d->causes.empty()) << told(*d);
+  EXPECT_EQ(d->causes[0].kind, "transposed weight") << told(*d);
+  EXPECT_THAT(d->causes[0].text, HasSubstr("self_attn.o_proj"));
+}
+
+// What no hypothesis covers is said to be unexplained: no cause is made up.
+TEST(Diagnose, NoCauseIsNamedForWhatNoneExplains) {
+  const Json config = config_of("llama/mha");
+  const Diagnosis d = diagnosis_of(
+      "llama/mha",
+      [&](graph::Graph& graph) {
+        test::PlantedLlama(graph, config, {.rope_theta = 500000, .norm_offset = 0.37, .activation = "relu2"}).build();
+      },
+      config);
+  EXPECT_EQ(d.first, "model.layers.0.self_attn");
+  EXPECT_TRUE(d.causes.empty()) << told(d);
+  EXPECT_EQ(d.unexplained, "model.layers.0.self_attn");
+}
+
+TEST(Diagnose, ACorrectModelHasNoCause) {
+  for (const fs::directory_entry& family : fs::directory_iterator(golden(""))) {
+    if (!family.is_directory()) continue;
+    for (const fs::directory_entry& entry : fs::directory_iterator(family)) {
+      if (!fs::exists(entry.path() / "reference.safetensors")) continue;
+      const std::string name = fs::relative(entry.path(), golden("")).string();
+      SCOPED_TRACE(name);
+      const Diagnosis d = misconfigured(name, [](Json&) {});
+      EXPECT_EQ(d.first, "") << told(d);
+      EXPECT_TRUE(d.causes.empty()) << told(d);
+      EXPECT_GE(d.local.size(), 8u);
+    }
+  }
+  EXPECT_TRUE(planted("llama/mha", {}).causes.empty());
+}
+
+}  // namespace
+}  // namespace tenon::verify
