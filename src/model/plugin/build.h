@@ -1,0 +1,36 @@
+// From a folder of sources to a shared library in the cache.
+#pragma once
+
+#include <filesystem>
+#include <string>
+
+#include "base/result.h"
+#include "model/plugin/sdk_location.h"
+
+namespace tenon::model {
+
+/// $XDG_CACHE_HOME/tenon/plugins, or ~/.cache/tenon/plugins; made if need be, for this user alone.
+Result<std::filesystem::path> plugin_cache();
+
+/// While it lives, no other process builds `folder`.
+class BuildLock {
+ public:
+  static Result<BuildLock> take(const std::filesystem::path& cache, const std::filesystem::path& folder);
+  BuildLock(BuildLock&& other) noexcept : fd_(other.fd_) { other.fd_ = -1; }
+  BuildLock& operator=(BuildLock&&) = delete;
+  ~BuildLock();
+
+ private:
+  explicit BuildLock(int fd) : fd_(fd) {}
+  int fd_;
+};
+
+/// Compiles the .cpp files of a folder (but for *_test.cpp) by $CXX, each by itself and at the same time, and links
+/// them. Objects are kept by the hash of all that they are made of, so that an edit compiles one file again. → the .so.
+/// Compiler errors are in the message as they are.
+Result<std::string> build_folder(const std::filesystem::path& folder, const SdkLocation& sdk);
+
+/// Configures and builds a folder that has a CMakeLists.txt, which calls find_package(tenon) and tenon_architecture().
+Result<std::string> build_cmake_project(const std::filesystem::path& folder, const SdkLocation& sdk);
+
+}  // namespace tenon::model

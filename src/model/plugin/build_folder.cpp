@@ -1,0 +1,222 @@
+#include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cstdlib>
+#include <fstream>
+#include <sstream>
+#include <thread>
+#include <vector>
+
+#include "base/file.h"
+#include "base/log.h"
+#include "base/sha256.h"
+#include "base/subprocess.h"
+#include "model/plugin/build.h"
+
+namespace tenon::model {
+namespace {
+
+namespace fs = std::filesystem;
+using Words = std::vector<std::string>;
+
+constexpr std::chrono::seconds kCompileLimit{600};
+
+Words split(const std::string& text) {
+  std::istringstream in(text);
+  Words words;
+  for (std::string word; in >> word;) words.push_back(word);
+  return words;
+}
+
+struct Compiler {
+  Words words;          ///< $CXX, which may have arguments
+  std::string version;  ///< what --version prints
+};
+
+Result<Compiler> find_compiler() {
+  const char* chosen = std::getenv("CXX");
+  std::vector<Words> candidates = {{"g++"}, {"c++"}};
+  if (chosen != nullptr && !split(chosen).empty()) candidates = {split(chosen)};
+  for (Words& words : candidates) {
+    Words question = words;
+    question.emplace_back("--version");
+    const auto answer = run_command(question, std::chrono::seconds(30));
+    if (answer && answer->ok()) return Compiler{std::move(words), answer->output};
+  }
+  return fail(ErrorCode::kNotFound, chosen != nullptr && *chosen != '\0'
+                                        ? "the C++ compiler that CXX names, " + std::string(chosen) + ", does not run"
+                                        : "there is no C++ compiler: install g++, or name one in CXX");
+}
+
+// One source file on its way to an object in the cache.
+struct Unit {
+  fs::path source, object;
+  Status status;
+};
+
+// Everything that the compiler wrote, and the folder's files that it read (a make rule: "x.o: a.cpp a.h").
+Status compile(const Compiler& compiler, const Words& flags, const fs::path& folder, Unit& unit) {
+  const fs::path temporary = unit.object.string() + "." + std::to_string(::getpid());
+  const fs::path rule = temporary.string() + ".d";
+  Words words = compiler.words;
+  words.insert(words.end(), flags.begin(), flags.end());
+  words.insert(words.end(), {"-MMD", "-MF", rule.string(), "-c", unit.source.string(), "-o", temporary.string()});
+  TENON_ASSIGN(const Finished finished, run_command(words, kCompileLimit));
+  std::error_code ignored;
+  const std::string read = read_file(rule.string()).value_or("");
+  fs::remove(rule, ignored);
+  if (!finished.ok()) {
+    fs::remove(temporary, ignored);
+    return invalid(finished.timed_out ? unit.source.string() + " did not compile within ten minutes"
+                                      : finished.output);
+  }
+  if (!finished.output.empty()) TENON_LOG_WARN("{}", finished.output);
+  // The object's name says nothing of headers elsewhere, so an object made with them must not be found again.
+  const Words files = split(read);
+  for (std::size_t i = 1; i < files.size(); ++i) {
+    if (files[i] != "\\" && !files[i].starts_with(folder.string() + "/") && fs::path(files[i]) != unit.source) {
+      return invalid(unit.source.string() + " includes " + files[i] +
+                     ", which is outside its folder: an architecture includes its own header and those of the SDK");
+    }
+  }
+  fs::rename(temporary, unit.object, ignored);
+  return ignored ? Status(fail(ErrorCode::kInternal, "cannot write " + unit.object.string())) : Status();
+}
+
+Result<std::vector<fs::path>> files_of(const fs::path& folder, const std::vector<std::string>& extensions) {
+  std::vector<fs::path> files;
+  std::error_code error;
+  for (const fs::directory_entry& entry : fs::directory_iterator(folder, error)) {
+    const fs::path& path = entry.path();
+    if (std::ranges::count(extensions, path.extension().string()) == 0) continue;
+    if (!path.stem().string().ends_with("_test")) files.push_back(path);
+  }
+  if (error) return fail(ErrorCode::kPermissionDenied, "cannot read " + folder.string() + ": " + error.message());
+  std::ranges::sort(files);
+  return files;
+}
+
+bool is_identifier(const std::string& name) {
+  return !name.empty() && name[0] >= 'a' && name[0] <= 'z' &&
+         std::ranges::all_of(name, [](char c) { return c == '_' || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9'); });
+}
+
+// The unit that Tenon adds: what makes a plug-in of the folder.
+Result<fs::path> write_export(const fs::path& cache, const std::string& family) {
+  const fs::path path = cache / ("export_" + family + ".cpp");
+  const fs::path temporary = path.string() + "." + std::to_string(::getpid());
+  std::ofstream(temporary) << "#include \"model/plugin/export.h\"\nTENON_EXPORT_ARCHITECTURE(" << family << ");\n";
+  std::error_code error;
+  fs::rename(temporary, path, error);
+  if (error) return fail(ErrorCode::kInternal, "cannot write " + path.string() + ": " + error.message());
+  return path;
+}
+
+void compile_all(const Compiler& compiler, const Words& flags, const fs::path& folder, std::vector<Unit*>& units) {
+  std::atomic<std::size_t> next{0};
+  std::vector<std::jthread> workers;
+  const std::size_t count = std::clamp<std::size_t>(std::thread::hardware_concurrency(), 1, units.size());
+  for (std::size_t i = 0; i < count; ++i) {
+    workers.emplace_back([&] {
+      for (std::size_t n = next++; n < units.size(); n = next++) {
+        units[n]->status = compile(compiler, flags, folder, *units[n]);
+      }
+    });
+  }
+}
+
+}  // namespace
+
+Result<std::string> build_folder(const fs::path& folder, const SdkLocation& sdk) {
+  const std::string family = folder.filename().string();
+  TENON_ASSIGN(std::vector<fs::path> sources, files_of(folder, {".cpp"}));
+  if (sources.empty()) {
+    return invalid("custom architecture " + folder.string() +
+                   " has no .cpp files: it must be a folder with NAME.h, arch.cpp, model.cpp, model_config.cpp and "
+                   "weight_adapters.cpp, a folder with a CMakeLists.txt, or a .so");
+  }
+  if (!is_identifier(family)) {
+    return invalid("custom architecture " + folder.string() +
+                   ": the folder's name is that of the C++ namespace and must be like my_model");
+  }
+  TENON_ASSIGN(const Compiler compiler, find_compiler());
+  TENON_ASSIGN(const fs::path cache, plugin_cache());
+  TENON_ASSIGN(const BuildLock lock, BuildLock::take(cache, folder));
+  TENON_ASSIGN(const fs::path export_source, write_export(cache, family));
+
+  // Hidden, so that a folder of the same name as a built-in one does not share its symbols.
+  const Words flags = {"-std=c++23",          "-O1",      "-fPIC",      "-fvisibility=hidden", "-Wall",
+                       "-fdiagnostics-color=never", "-isystem", sdk.include};
+  TENON_ASSIGN(const std::string sdk_id, read_file(sdk.include + "/tenon_sdk.h"));
+  std::string common = compiler.version + sdk_id;
+  for (const Words& words : {compiler.words, flags}) {
+    for (const std::string& word : words) common += word + '\n';
+  }
+  TENON_ASSIGN(const auto headers, files_of(folder, {".h", ".hpp", ".inc", ".def"}));
+  for (const fs::path& header : headers) {
+    TENON_ASSIGN(const std::string text, read_file(header.string(), 64 << 20));
+    common += header.string() + '\n' + sha256(text);
+  }
+
+  sources.push_back(export_source);
+  std::vector<Unit> units;
+  std::string objects;
+  for (const fs::path& source : sources) {
+    TENON_ASSIGN(const std::string text, read_file(source.string(), 64 << 20));
+    units.push_back({source, cache / (sha256(common + source.string() + '\n' + text) + ".o"), {}});
+    objects += units.back().object.string();
+  }
+  const fs::path library = cache / (family + "-" + sha256(objects) + ".so");
+  std::error_code ignored;
+  if (fs::exists(library, ignored)) {
+    fs::last_write_time(library, fs::file_time_type::clock::now(), ignored);  // it is in use: see prune()
+    return library.string();
+  }
+  std::vector<Unit*> missing;
+  for (Unit& unit : units) {
+    if (!fs::exists(unit.object, ignored)) missing.push_back(&unit);
+  }
+  TENON_LOG_INFO("compiling {} of {} files of {}", missing.size(), units.size(), folder.string());
+  if (!missing.empty()) compile_all(compiler, flags, folder, missing);
+  std::string errors;
+  for (const Unit& unit : units) {
+    if (!unit.status) errors += unit.status.error().message;
+  }
+  if (!errors.empty()) return invalid("custom architecture " + folder.string() + " does not compile:\n" + errors);
+
+  const fs::path temporary = library.string() + "." + std::to_string(::getpid());
+  Words words = compiler.words;
+  words.insert(words.end(), {"-shared", "-o", temporary.string()});
+  for (const Unit& unit : units) words.push_back(unit.object.string());
+  TENON_ASSIGN(const Finished finished, run_command(words, kCompileLimit));
+  if (!finished.ok()) {
+    return invalid("custom architecture " + folder.string() + " cannot be linked:\n" + finished.output);
+  }
+  fs::rename(temporary, library, ignored);
+  return library.string();
+}
+
+Result<std::string> build_cmake_project(const fs::path& folder, const SdkLocation& sdk) {
+  TENON_ASSIGN(const fs::path cache, plugin_cache());
+  TENON_ASSIGN(const BuildLock lock, BuildLock::take(cache, folder));
+  const fs::path build = cache / ("cmake-" + sha256(folder.string() + sdk.include).substr(0, 32));
+  const fs::path output = build / "plugin";
+  for (const Words& words :
+       {Words{"cmake", "-S", folder.string(), "-B", build.string(), "-Dtenon_DIR=" + sdk.cmake,
+              "-DCMAKE_BUILD_TYPE=Release", "-DTENON_PLUGIN_OUTPUT=" + output.string()},
+        Words{"cmake", "--build", build.string(), "--parallel"}}) {
+    TENON_ASSIGN(const Finished finished, run_command(words, kCompileLimit));
+    if (!finished.ok()) {
+      return invalid("custom architecture " + folder.string() + " cannot be built by CMake:\n" + finished.output);
+    }
+  }
+  TENON_ASSIGN(const auto libraries, files_of(output, {".so"}));
+  if (libraries.size() != 1) {
+    return invalid("the CMakeLists.txt of custom architecture " + folder.string() +
+                   " must call tenon_architecture(NAME) once");
+  }
+  return libraries.front().string();
+}
+
+}  // namespace tenon::model

@@ -1,0 +1,83 @@
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <chrono>
+#include <cstdlib>
+#include <cstring>
+
+#include "base/log.h"
+#include "base/sha256.h"
+#include "model/plugin/build.h"
+#include "model/plugin/trusted_path.h"
+
+namespace tenon::model {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr auto kKept = std::chrono::hours(24 * 30);
+
+// What was not used for a month. Another process may do the same: errors do not matter.
+void prune(const fs::path& cache) {
+  std::error_code ignored;
+  const auto oldest = fs::file_time_type::clock::now() - kKept;
+  for (const fs::directory_entry& entry : fs::directory_iterator(cache, ignored)) {
+    const auto extension = entry.path().extension();
+    if ((extension == ".o" || extension == ".so") && entry.last_write_time(ignored) < oldest) {
+      fs::remove(entry.path(), ignored);
+    }
+  }
+}
+
+}  // namespace
+
+Result<fs::path> plugin_cache() {
+  const char* cache_home = std::getenv("XDG_CACHE_HOME");
+  const char* home = std::getenv("HOME");
+  fs::path root;
+  if (cache_home != nullptr && *cache_home == '/') {
+    root = cache_home;
+  } else if (home != nullptr && *home == '/') {
+    root = fs::path(home) / ".cache";
+  } else {
+    return invalid("there is no place to keep compiled architectures: set HOME or XDG_CACHE_HOME");
+  }
+  const fs::path cache = root / "tenon" / "plugins";
+  std::error_code error;
+  fs::create_directories(cache, error);
+  if (error) return fail(ErrorCode::kPermissionDenied, "cannot make " + cache.string() + ": " + error.message());
+  if (::chmod(cache.c_str(), 0700) != 0) {
+    return fail(ErrorCode::kPermissionDenied, "the cache " + cache.string() + " belongs to another user");
+  }
+  const fs::path canonical = fs::canonical(cache, error);
+  if (error) return fail(ErrorCode::kPermissionDenied, "cannot use " + cache.string() + ": " + error.message());
+  TENON_TRY(check_trusted(canonical));
+  prune(canonical);
+  return canonical;
+}
+
+Result<BuildLock> BuildLock::take(const fs::path& cache, const fs::path& folder) {
+  const fs::path path = cache / (sha256(folder.string()).substr(0, 16) + ".lock");
+  const int fd = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+  if (fd < 0) {
+    return fail(ErrorCode::kPermissionDenied, "cannot open " + path.string() + ": " + std::strerror(errno));
+  }
+  BuildLock lock(fd);
+  if (::flock(fd, LOCK_EX | LOCK_NB) == 0) return lock;
+  TENON_LOG_INFO("waiting for another process that is building {}", folder.string());
+  while (::flock(fd, LOCK_EX) != 0) {
+    if (errno != EINTR) {
+      return fail(ErrorCode::kInternal, "cannot lock " + path.string() + ": " + std::strerror(errno));
+    }
+  }
+  return lock;
+}
+
+BuildLock::~BuildLock() {
+  if (fd_ >= 0) ::close(fd_);
+}
+
+}  // namespace tenon::model

@@ -1,0 +1,56 @@
+#include "model/plugin/plugins.h"
+
+#include <filesystem>
+#include <set>
+
+#include "model/plugin/build.h"
+#include "model/plugin/open_plugin.h"
+#include "model/plugin/trusted_path.h"
+#include "model/registry.h"
+
+namespace tenon::model {
+namespace {
+
+namespace fs = std::filesystem;
+
+Result<std::string> library_of(const fs::path& path) {
+  std::error_code error;
+  if (fs::is_regular_file(path, error)) {
+    if (path.extension() == ".so") return path.string();
+    return invalid("custom architecture " + path.string() + " is neither a folder nor a .so: name the folder it is in");
+  }
+  if (!fs::is_directory(path, error)) {
+    return invalid("custom architecture " + path.string() + " is neither a folder nor a .so");
+  }
+  if (fs::is_empty(path, error)) return invalid("custom architecture " + path.string() + " is an empty folder");
+  TENON_ASSIGN(const SdkLocation sdk, find_sdk());
+  return fs::exists(path / "CMakeLists.txt", error) ? build_cmake_project(path, sdk) : build_folder(path, sdk);
+}
+
+Status load_plugin(const fs::path& path) {
+  TENON_TRY(check_trusted(path));
+  TENON_ASSIGN(const std::string library, library_of(path));
+  TENON_TRY(check_abi(library));
+  TENON_TRY(probe_plugin(library));
+  TENON_ASSIGN(const OpenedPlugin plugin, open_plugin(library));
+  return register_architecture({plugin.family, plugin.architecture, path.string()});
+}
+
+}  // namespace
+
+Status load_plugins(const std::vector<std::string>& paths) {
+  static std::set<fs::path> loaded;
+  for (const std::string& path : paths) {
+    std::error_code error;
+    const fs::path canonical = fs::canonical(path, error);
+    if (error) {
+      return fail(ErrorCode::kNotFound, "custom architecture " + path + " cannot be found: " + error.message());
+    }
+    if (loaded.contains(canonical)) continue;
+    TENON_TRY(load_plugin(canonical));
+    loaded.insert(canonical);
+  }
+  return {};
+}
+
+}  // namespace tenon::model
