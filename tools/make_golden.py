@@ -76,6 +76,13 @@ CASES = {
 }
 
 
+# Models of examples/, by the folder in which the checkpoint goes.
+EXAMPLES = {
+    "custom_architecture/tiny": ("Glm4ForCausalLM", dict(head_dim=12, rms_norm_eps=1e-5, rope_parameters=rope(
+        "default", partial_rotary_factor=0.5))),
+}
+
+
 def spread(model, generator):
     """Random weights of a size at which every part of the model matters."""
     with torch.no_grad():
@@ -111,7 +118,7 @@ def run(model, ids, taps=None):
 
 
 def make(case, out):
-    architecture, overrides = CASES[case]
+    architecture, overrides = {**CASES, **EXAMPLES}[case]
     model_class = getattr(transformers, architecture)
     config = model_class.config_class(**{**COMMON, **overrides})
     config._attn_implementation = "eager"
@@ -143,6 +150,9 @@ def main():
     for case in CASES:
         if not args.cases or case in args.cases or case.split("/")[0] in args.cases:
             make(case, args.out)
+    for case in EXAMPLES:
+        if not args.cases or case in args.cases:
+            make(case, pathlib.Path(__file__).parent.parent / "examples")
 
 
 if __name__ == "__main__":

@@ -71,6 +71,7 @@ Result<Assembly> assemble(ModelOptions options, bool need_text) {
   limits.max_sampled_rows = options.max_batch_size + options.extra_logits;
   limits.max_total_tokens = std::max(options.max_batch_tokens, options.max_batch_size);
   const TimePoint begin = std::chrono::steady_clock::now();
+  TENON_TRY(loader::load_custom_architectures(options.load.custom_architectures));
   {
     ThreadPool pool(out.threads);
     TENON_ASSIGN(out.model, loader::load(options.load, pool));

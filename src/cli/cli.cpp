@@ -31,9 +31,17 @@ int run(int argc, char** argv) {
   return 0;
 }
 
+void add_custom_architectures(CLI::App& command, std::vector<std::string>& paths) {
+  command
+      .add_option("--custom-architectures", paths,
+                  "An architecture of your own: a folder of sources, one with a CMakeLists.txt, or a .so; repeatable")
+      ->allow_extra_args(false);
+}
+
 void add_model_options(CLI::App& command, ModelOptions& options) {
   command.add_option("model,--model,--model-path", options.load.model, "Hub id (org/name), directory or .gguf file")
       ->required();
+  add_custom_architectures(command, options.load.custom_architectures);
   command.add_option("--revision", options.load.revision, "Branch, tag or commit on the hub")->capture_default_str();
   command.add_option("--quantization-encoding", options.load.quantization_encoding,
                      "bfloat16, float32, or what the GGUF holds (q8_0, q4_k, …)");

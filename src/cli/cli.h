@@ -28,6 +28,7 @@ struct ModelOptions {
   std::string kv_cache_memory;  ///< "2GiB", "512MB"; empty: what the batch and context can use, within free memory
 };
 
+void add_custom_architectures(CLI::App& command, std::vector<std::string>& paths);
 void add_model_options(CLI::App& command, ModelOptions& options);
 
 /// "2GiB", "1.5G", "512MB" or a number of bytes.

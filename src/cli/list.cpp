@@ -32,11 +32,16 @@ struct InspectOptions {
 
 }  // namespace
 
-void add_list(CLI::App& app, Status&) {
+void add_list(CLI::App& app, Status& result) {
   auto json = std::make_shared<bool>(false);
+  auto custom = std::make_shared<std::vector<std::string>>();
   CLI::App* command = app.add_subcommand("list", "Every registered architecture");
   command->add_flag("--json", *json, "As JSON");
-  command->callback([json] { print_list(*json); });
+  add_custom_architectures(*command, *custom);
+  command->callback([json, custom, &result] {
+    result = loader::load_custom_architectures(*custom);
+    if (result) print_list(*json);
+  });
 }
 
 void add_inspect(CLI::App& app, Status& result) {

@@ -1,7 +1,10 @@
 #include "loader/loader.h"
+#include "model/plugin/plugins.h"
 #include "model/registry.h"
 
 namespace tenon::loader {
+
+Status load_custom_architectures(const std::vector<std::string>& paths) { return model::load_plugins(paths); }
 
 Json list_architectures() {
   Json rows = Json::array();
@@ -15,6 +18,7 @@ Json list_architectures() {
     Json row = Json::object();
     row["name"] = std::string(architecture.name);
     row["family"] = std::string(entry.family);
+    row["origin"] = entry.origin.empty() ? std::string("built in") : entry.origin;
     row["task"] = model::name(architecture.task);
     row["default_encoding"] = model::name(architecture.default_encoding);
     row["encodings"] = std::move(encodings);

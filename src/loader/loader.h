@@ -21,6 +21,7 @@ struct LoadOptions {
   std::string kv_cache_dtype;         ///< "bfloat16", "float32"; empty: float32 with float32 weights, else bfloat16
   int max_length = 0;                 ///< 0: what the model's config allows
   runtime::Limits limits;             ///< max_pages_per_row is set from max_length
+  std::vector<std::string> custom_architectures;  ///< folders or .so files; see load_custom_architectures
   bool taps = false;
   std::vector<std::string> disabled_passes;
 };
@@ -45,6 +46,10 @@ struct LoadedModel {
   std::shared_ptr<runtime::Executable> executable;
   TextAssets text;
 };
+
+/// Builds and loads architectures of the user's own (model/plugin/plugins.h), before there are threads. load() and
+/// inspect() do it too, for those that are not loaded yet.
+Status load_custom_architectures(const std::vector<std::string>& paths);
 
 /// Every failure names the tensor, field or file.
 Result<LoadedModel> load(const LoadOptions& options, ThreadPool& pool);

@@ -90,6 +90,7 @@ Status build(PreparedModel& prepared) {
 }  // namespace
 
 Result<PreparedModel> prepare(const LoadOptions& options, bool strict) {
+  TENON_TRY(load_custom_architectures(options.custom_architectures));
   TENON_ASSIGN(const ModelSource source, find_model(options.model, options.revision));
   const bool is_gguf = !source.gguf.empty();
   TENON_ASSIGN(Description found, is_gguf ? describe_gguf(source.gguf) : describe_directory(source.directory, strict));

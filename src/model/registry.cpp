@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "base/log.h"
+
 // The one place where model/ knows of architectures/: the list of folders.
 #define ARCHITECTURE(family)                          \
   namespace tenon::architectures::family {            \
@@ -12,16 +14,16 @@
 
 namespace tenon::model {
 
-const std::vector<RegistryEntry>& registry() {
-  static const std::vector<RegistryEntry> entries = {
+namespace {
+
+std::vector<RegistryEntry>& entries() {
+  static std::vector<RegistryEntry> list = {
 #define ARCHITECTURE(family) {#family, &::tenon::architectures::family::architecture()},
 #include "architectures/registry.def"
 #undef ARCHITECTURE
   };
-  return entries;
+  return list;
 }
-
-namespace {
 
 std::string known_names() {
   std::string names;
@@ -45,6 +47,25 @@ double resemblance(const Architecture& architecture, std::string_view name, cons
 }
 
 }  // namespace
+
+const std::vector<RegistryEntry>& registry() { return entries(); }
+
+Status register_architecture(RegistryEntry entry) {
+  const std::string_view name = entry.architecture->name;
+  for (RegistryEntry& known : entries()) {
+    if (known.architecture->name != name) continue;
+    if (!known.origin.empty()) {
+      return invalid("custom architectures " + known.origin + " and " + entry.origin + " are both called " +
+                     std::string(name) + ": give one of them only");
+    }
+    TENON_LOG_WARN("custom architecture {} from {} overrides the built-in one", name, entry.origin);
+    known = std::move(entry);
+    return {};
+  }
+  TENON_LOG_INFO("custom architecture {} from {}", name, entry.origin);
+  entries().push_back(std::move(entry));
+  return {};
+}
 
 Result<RegistryEntry> find_architecture(std::string_view name, const Json& config) {
   const RegistryEntry* nearest = nullptr;

@@ -11,11 +11,17 @@ namespace tenon::model {
 
 struct RegistryEntry {
   std::string_view family;  ///< the folder: "llama"
-  const Architecture* architecture;
+  const Architecture* architecture = nullptr;
+  std::string origin = {};  ///< the path of a plug-in; empty: built in
 };
 
-/// Every family of architectures/registry.def, in its order.
+/// Every family of architectures/registry.def, in its order, and then the plug-ins; one that overrides a built-in
+/// architecture has its place.
 const std::vector<RegistryEntry>& registry();
+
+/// Adds a plug-in, whose strings and data live as long as the process. It overrides a built-in architecture of the same
+/// name, which is logged; another plug-in of that name is an error. Not to be called beside the other functions here.
+Status register_architecture(RegistryEntry entry);
 
 /// By the exact name of config.json's "architectures"[0]. An unknown one: the error lists the known names and the
 /// built-in that `config` (may be null) resembles most, to start from.

@@ -77,8 +77,8 @@ bool Process::ended() {
   return pid_ < 0;
 }
 
-Finished Process::wait() {
-  for (int i = 0; i < kPolls && !ended(); ++i) pause();
+Finished Process::wait(int seconds) {
+  for (int i = 0; i < 200 * seconds && !ended(); ++i) pause();  // of 5 ms
   const bool exited = pid_ < 0 && WIFEXITED(status_);
   return {exited ? WEXITSTATUS(status_) : -1, out(), err()};
 }

@@ -29,7 +29,7 @@ void copy_model(const std::filesystem::path& to);
 std::filesystem::path model_dir();
 
 struct Finished {
-  int status = -1;  ///< exit status; -1: killed by a signal or after 20 s
+  int status = -1;  ///< exit status; -1: killed by a signal, or it did not end in time
   std::string out, err;
 };
 
@@ -39,8 +39,8 @@ class Process {
   explicit Process(const std::vector<std::string>& arguments);
   ~Process();
   void signal(int number);
-  /// Waits for the end, at most 20 s.
-  Finished wait();
+  /// Waits for the end.
+  Finished wait(int seconds = 20);
   bool ended();
   std::string out() const;
   std::string err() const;
@@ -51,7 +51,9 @@ class Process {
   int status_ = -1;
 };
 
-inline Finished run(const std::vector<std::string>& arguments) { return Process(arguments).wait(); }
+inline Finished run(const std::vector<std::string>& arguments, int seconds = 20) {
+  return Process(arguments).wait(seconds);
+}
 
 /// `tenon serve` of the tiny model, ready for requests; `name` is its name in the API.
 class TinyServer {

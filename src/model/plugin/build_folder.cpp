@@ -68,8 +68,7 @@ Status compile(const Compiler& compiler, const Words& flags, const fs::path& fol
   fs::remove(rule, ignored);
   if (!finished.ok()) {
     fs::remove(temporary, ignored);
-    return invalid(finished.timed_out ? unit.source.string() + " did not compile within ten minutes"
-                                      : finished.output);
+    return invalid(finished.timed_out ? unit.source.string() + " did not compile within ten minutes" : finished.output);
   }
   if (!finished.output.empty()) TENON_LOG_WARN("{}", finished.output);
   // The object's name says nothing of headers elsewhere, so an object made with them must not be found again.
@@ -146,8 +145,8 @@ Result<std::string> build_folder(const fs::path& folder, const SdkLocation& sdk)
   TENON_ASSIGN(const fs::path export_source, write_export(cache, family));
 
   // Hidden, so that a folder of the same name as a built-in one does not share its symbols.
-  const Words flags = {"-std=c++23",          "-O1",      "-fPIC",      "-fvisibility=hidden", "-Wall",
-                       "-fdiagnostics-color=never", "-isystem", sdk.include};
+  const Words flags = {"-std=c++23", "-O1",      "-fPIC", "-fvisibility=hidden", "-Wall", "-fdiagnostics-color=never",
+                       "-isystem",   sdk.include};
   TENON_ASSIGN(const std::string sdk_id, read_file(sdk.include + "/tenon_sdk.h"));
   std::string common = compiler.version + sdk_id;
   for (const Words& words : {compiler.words, flags}) {
@@ -202,10 +201,9 @@ Result<std::string> build_cmake_project(const fs::path& folder, const SdkLocatio
   TENON_ASSIGN(const BuildLock lock, BuildLock::take(cache, folder));
   const fs::path build = cache / ("cmake-" + sha256(folder.string() + sdk.include).substr(0, 32));
   const fs::path output = build / "plugin";
-  for (const Words& words :
-       {Words{"cmake", "-S", folder.string(), "-B", build.string(), "-Dtenon_DIR=" + sdk.cmake,
-              "-DCMAKE_BUILD_TYPE=Release", "-DTENON_PLUGIN_OUTPUT=" + output.string()},
-        Words{"cmake", "--build", build.string(), "--parallel"}}) {
+  for (const Words& words : {Words{"cmake", "-S", folder.string(), "-B", build.string(), "-Dtenon_DIR=" + sdk.cmake,
+                                   "-DCMAKE_BUILD_TYPE=Release", "-DTENON_PLUGIN_OUTPUT=" + output.string()},
+                             Words{"cmake", "--build", build.string(), "--parallel"}}) {
     TENON_ASSIGN(const Finished finished, run_command(words, kCompileLimit));
     if (!finished.ok()) {
       return invalid("custom architecture " + folder.string() + " cannot be built by CMake:\n" + finished.output);

@@ -56,7 +56,9 @@ Status check_abi(const std::string& library) {
   const auto bytes = (*file)->bytes();
   const std::string_view text(reinterpret_cast<const char*>(bytes.data()), bytes.size());
   const auto at = text.find(TENON_PLUGIN_ABI_MARK);
-  if (!text.starts_with("\x7f" "ELF") || at == std::string_view::npos) {
+  if (!text.starts_with("\x7f"
+                        "ELF") ||
+      at == std::string_view::npos) {
     return invalid(library + " is not a plug-in of Tenon: it does not export an architecture (model/plugin/export.h)");
   }
   const std::string_view theirs = text.substr(at, text.find('\0', at) - at), ours = TENON_PLUGIN_ABI;

@@ -1,0 +1,30 @@
+# cmake -DBUILD=build/ci -DWORK=DIR -P installed_test.cmake: installs Tenon in a clean prefix and, from there, uses the
+# example as a folder of sources, as a CMake project, and as the ready .so of that project.
+cmake_minimum_required(VERSION 3.25)
+set(example ${CMAKE_CURRENT_LIST_DIR})
+file(REMOVE_RECURSE ${WORK})
+file(MAKE_DIRECTORY ${WORK}/project)
+set(ENV{XDG_CACHE_HOME} ${WORK}/cache)
+
+function(run)
+  execute_process(COMMAND ${ARGN} RESULT_VARIABLE status OUTPUT_VARIABLE out ERROR_VARIABLE out)
+  if(NOT status EQUAL 0)
+    message(FATAL_ERROR "${ARGN}: ${status}\n${out}")
+  endif()
+  set(out "${out}" PARENT_SCOPE)
+endfunction()
+
+run(${CMAKE_COMMAND} --install ${BUILD} --prefix ${WORK}/prefix)
+set(tenon ${WORK}/prefix/bin/tenon)
+file(COPY ${example}/glm4/ DESTINATION ${WORK}/project)
+file(WRITE ${WORK}/project/CMakeLists.txt
+     "cmake_minimum_required(VERSION 3.25)\nproject(glm4 LANGUAGES CXX)\nfind_package(tenon REQUIRED)\ntenon_architecture(glm4)\n")
+run(${CMAKE_COMMAND} -S ${WORK}/project -B ${WORK}/project-build -DCMAKE_PREFIX_PATH=${WORK}/prefix)
+run(${CMAKE_COMMAND} --build ${WORK}/project-build)
+foreach(plugin ${example}/glm4 ${WORK}/project ${WORK}/project-build/glm4.so)
+  run(${tenon} inspect ${example}/tiny --custom-architectures ${plugin})
+  if(NOT out MATCHES "architecture Glm4ForCausalLM" OR NOT out MATCHES " 0 problems")
+    message(FATAL_ERROR "${plugin}: ${out}")
+  endif()
+endforeach()
+file(REMOVE_RECURSE ${WORK})

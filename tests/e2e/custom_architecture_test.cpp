@@ -1,0 +1,172 @@
+// --custom-architectures: the example and a built-in family's own folder as plug-ins, and all that can be wrong with
+// one.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <fstream>
+
+#include "base/json.h"
+#include "server_process.h"
+
+namespace tenon::e2e {
+namespace {
+
+using testing::AllOf;
+using testing::HasSubstr;
+namespace fs = std::filesystem;
+
+constexpr int kCompileSeconds = 300;  // on a machine that is busy with other tests
+
+const fs::path kSource = fs::path(TENON_DATA_DIR) / ".." / "..";
+const fs::path kExample = kSource / "examples" / "custom_architecture";
+
+class CustomArchitecture : public testing::Test {
+ protected:
+  // One cache for all tests of the process, so that the same sources compile once.
+  static void SetUpTestSuite() {
+    static TempDir cache;
+    setenv("XDG_CACHE_HOME", cache.path().c_str(), 1);
+  }
+  fs::path folder(const std::string& name) {
+    fs::create_directory(dir_.path() / name);
+    return dir_.path() / name;
+  }
+  static void write(const fs::path& path, const std::string& text) { std::ofstream(path, std::ios::binary) << text; }
+
+  // A folder `name` that compiles: `code` and an architecture called `class_name`.
+  fs::path plugin(const std::string& name, const std::string& class_name, const std::string& code = "") {
+    const fs::path path = folder(name);
+    write(path / "arch.cpp", R"(#include "model/sdk.h"
+namespace tenon::architectures::)" +
+                                 name + R"( {
+using namespace model;
+std::shared_ptr<ModelConfig> parse(ConfigReader&) { return std::make_shared<ModelConfig>(); }
+std::unique_ptr<PipelineModel> make_model(std::shared_ptr<const ModelConfig>) { return nullptr; }
+WeightAdapter names(const ModelConfig&) { return {}; }
+const Architecture& architecture() {
+  static const Architecture arch{.name = ")" +
+                                 class_name + R"(", .parse_config = parse, .make_model = make_model,
+                                 .adapters = {{Format::kSafetensors, names}}};
+  return arch;
+}
+}
+)" + code);
+    return path;
+  }
+  static Finished list(const std::vector<fs::path>& paths) {
+    std::vector<std::string> arguments = {"list", "--json"};
+    for (const fs::path& path : paths) arguments.insert(arguments.end(), {"--custom-architectures", path.string()});
+    return run(arguments, kCompileSeconds);
+  }
+  // What `tenon list` says against the plug-ins, which must be an error.
+  static std::string refusal(const std::vector<fs::path>& paths) {
+    const Finished end = list(paths);
+    EXPECT_EQ(end.status, 1) << end.out << end.err;
+    const auto at = end.err.find("tenon: ");
+    EXPECT_NE(at, std::string::npos) << end.err;
+    return at == std::string::npos ? "" : end.err.substr(at);
+  }
+
+ private:
+  TempDir dir_;
+};
+
+TEST_F(CustomArchitecture, TheExampleIsCompiledListedAndFitsItsCheckpoint) {
+  const Finished listed = list({kExample / "glm4"});
+  ASSERT_EQ(listed.status, 0) << listed.err;
+  EXPECT_THAT(listed.out, AllOf(HasSubstr("Glm4ForCausalLM"), HasSubstr("LlamaForCausalLM")));
+  const std::vector<std::string> with = {(kExample / "tiny").string(), "--custom-architectures",
+                                         (kExample / "glm4").string()};
+  std::vector<std::string> inspect = {"inspect"},
+                           bench = {"bench", "--prompt-tokens", "16", "--new-tokens", "4", "--repeat",
+                                    "1",     "--threads",       "1"};
+  inspect.insert(inspect.end(), with.begin(), with.end());
+  bench.insert(bench.end(), with.begin(), with.end());
+  const Finished inspected = run(inspect, kCompileSeconds);
+  EXPECT_EQ(inspected.status, 0) << inspected.err;
+  EXPECT_THAT(inspected.out, AllOf(HasSubstr("architecture Glm4ForCausalLM (family glm4)"), HasSubstr(" 0 problems")));
+  const Finished ran = run(bench, kCompileSeconds);
+  EXPECT_EQ(ran.status, 0) << ran.err;
+  EXPECT_THAT(ran.err, testing::Not(HasSubstr("compiling"))) << "the cache was not used";
+}
+
+TEST_F(CustomArchitecture, ABuiltInFoldersCopyOverridesItAndServesTheSame) {
+  const fs::path copy = folder("llama");
+  fs::copy(kSource / "src" / "architectures" / "llama", copy, fs::copy_options::overwrite_existing);
+  const std::string body = R"({"model": "tiny", "prompt": "Once upon", "max_tokens": 8, "temperature": 0})";
+  ASSERT_EQ(list({copy}).status, 0);  // compiles it
+  TinyServer custom(false, {"--custom-architectures", copy.string()}), built_in;
+  EXPECT_THAT(custom.process().err(), AllOf(HasSubstr("overrides the built-in"), HasSubstr("LlamaForCausalLM")));
+  const auto text = [&](std::uint16_t port) {
+    const auto reply = request(port, "POST", "/v1/completions", body);
+    EXPECT_EQ(reply.status, 200) << reply.body;
+    return parse_json(reply.body, "reply")->at("choices").at(0).at("text").get<std::string>();
+  };
+  EXPECT_EQ(text(custom.port()), text(built_in.port()));
+}
+
+TEST_F(CustomArchitecture, APathThatIsNotThere) {
+  EXPECT_THAT(refusal({"/no/such/folder"}), HasSubstr("/no/such/folder cannot be found"));
+}
+
+TEST_F(CustomArchitecture, AnEmptyFolder) { EXPECT_THAT(refusal({folder("nothing")}), HasSubstr("empty folder")); }
+
+TEST_F(CustomArchitecture, NoCppFiles) {
+  const fs::path path = folder("python");
+  write(path / "model.py", "class Model: pass\n");
+  EXPECT_THAT(refusal({path}), HasSubstr("has no .cpp files"));
+  EXPECT_THAT(refusal({path / "model.py"}), HasSubstr("neither a folder nor a .so"));
+}
+
+TEST_F(CustomArchitecture, ACompileErrorIsShownWithItsFileAndLine) {
+  const fs::path path = folder("broken");
+  write(path / "arch.cpp", "int f() {\n  return undeclared_thing;\n}\n");
+  EXPECT_THAT(refusal({path}), AllOf(HasSubstr("does not compile"), HasSubstr("broken/arch.cpp:2:10: error:"),
+                                     HasSubstr("undeclared_thing")));
+}
+
+TEST_F(CustomArchitecture, NoArchitectureInIt) {
+  const fs::path path = folder("hollow");
+  write(path / "arch.cpp", "int f() { return 1; }\n");
+  EXPECT_THAT(refusal({path}), HasSubstr("tenon::architectures::hollow::architecture()"));
+}
+
+TEST_F(CustomArchitecture, AnotherAbiOrNone) {
+  const fs::path path = folder("libraries");
+  write(path / "none.so", "not a library");
+  EXPECT_THAT(refusal({path / "none.so"}), HasSubstr("is not a plug-in of Tenon"));
+  write(path / "old.so", std::string("\x7f"
+                                     "ELF tenon-plugin-abi: tenon 0.0.1, libstdc++ 5, SDK 0") +
+                             '\0');
+  EXPECT_THAT(refusal({path / "old.so"}), AllOf(HasSubstr("built for another Tenon (tenon 0.0.1"), HasSubstr("again")));
+}
+
+TEST_F(CustomArchitecture, ACrashWhileLoading) {
+  const fs::path path = plugin("crashing", "Crashing", "static const int crash = [] { std::abort(); return 1; }();\n");
+  EXPECT_THAT(refusal({path}), AllOf(HasSubstr("crashed (Aborted)"), HasSubstr("while it was loaded")));
+}
+
+TEST_F(CustomArchitecture, AnEndlessLoopWhileLoading) {
+  const fs::path path = plugin("looping", "Looping",
+                               "static const int loop = [] { for (volatile int i = 0;; i = i + 1) {} return 1; }();\n");
+  EXPECT_THAT(refusal({path}), HasSubstr("did not finish loading within 10 s"));
+}
+
+TEST_F(CustomArchitecture, TwoOfOneName) {
+  EXPECT_THAT(refusal({plugin("first", "SameName"), plugin("second", "SameName")}),
+              AllOf(HasSubstr("first"), HasSubstr("second"), HasSubstr("both called SameName")));
+}
+
+TEST_F(CustomArchitecture, AWorldWritablePath) {
+  const fs::path path = plugin("shared", "Shared");
+  fs::permissions(path / "arch.cpp", fs::perms::others_write, fs::perm_options::add);
+  EXPECT_THAT(refusal({path}), AllOf(HasSubstr("arch.cpp"), HasSubstr("writable by everybody")));
+  fs::permissions(path / "arch.cpp", fs::perms::others_write, fs::perm_options::remove);
+  fs::permissions(path, fs::perms::others_write, fs::perm_options::add);
+  EXPECT_THAT(refusal({path}), HasSubstr("writable by everybody"));
+}
+
+}  // namespace
+}  // namespace tenon::e2e
