@@ -80,17 +80,20 @@ Result<RegistryEntry> find_architecture(std::string_view name, const Json& confi
                           ? std::string()
                           : ". Of these " + std::string(nearest->architecture->name) +
                                 " is the nearest to its config: start a new architecture from src/architectures/" +
-                                std::string(nearest->family)));
+                                std::string(nearest->family) + ", and give its folder by --custom-architectures"));
 }
 
 Result<RegistryEntry> find_gguf_architecture(std::string_view general_architecture) {
   std::string known;
+  const RegistryEntry* found = nullptr;
   for (const RegistryEntry& entry : registry()) {
     for (const std::string_view name : entry.architecture->gguf.architectures) {
-      if (name == general_architecture) return entry;
+      if (name == general_architecture && (found == nullptr || !entry.origin.empty()))
+        found = &entry;  // plug-ins first
       known += (known.empty() ? "" : ", ") + std::string(name);
     }
   }
+  if (found != nullptr) return *found;
   return unsupported("GGUF architecture \"" + std::string(general_architecture) + "\" is not known; known are " +
                      known);
 }

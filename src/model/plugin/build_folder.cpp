@@ -55,8 +55,27 @@ struct Unit {
   Status status;
 };
 
-// Everything that the compiler wrote, and the folder's files that it read (a make rule: "x.o: a.cpp a.h").
-Status compile(const Compiler& compiler, const Words& flags, const fs::path& folder, Unit& unit) {
+// The files of a make rule ("x.o: a.cpp \\\n a.h"), whose blanks within names are escaped.
+std::vector<fs::path> prerequisites(const std::string& rule) {
+  std::vector<fs::path> files;
+  std::string name;
+  const auto begin = rule.find(": ");
+  for (std::size_t i = begin == std::string::npos ? rule.size() : begin + 1; i <= rule.size(); ++i) {
+    const char c = i < rule.size() ? rule[i] : '\n';
+    if (c == '\\' && i + 1 < rule.size() && rule[i + 1] == ' ') {
+      name += rule[++i];
+    } else if (c == ' ' || c == '\n') {
+      if (!name.empty() && name != "\\") files.emplace_back(name);
+      name.clear();
+    } else {
+      name += c;
+    }
+  }
+  return files;
+}
+
+// What is wrong is what the compiler wrote. `headers` are those whose contents are in the object's name.
+Status compile(const Compiler& compiler, const Words& flags, const std::vector<fs::path>& headers, Unit& unit) {
   const fs::path temporary = unit.object.string() + "." + std::to_string(::getpid());
   const fs::path rule = temporary.string() + ".d";
   Words words = compiler.words;
@@ -68,16 +87,16 @@ Status compile(const Compiler& compiler, const Words& flags, const fs::path& fol
   fs::remove(rule, ignored);
   if (!finished.ok()) {
     fs::remove(temporary, ignored);
-    return invalid(finished.timed_out ? unit.source.string() + " did not compile within ten minutes" : finished.output);
+    return invalid(finished.timed_out ? unit.source.string() + " did not compile within ten minutes\n"
+                                      : finished.output);
   }
   if (!finished.output.empty()) TENON_LOG_WARN("{}", finished.output);
-  // The object's name says nothing of headers elsewhere, so an object made with them must not be found again.
-  const Words files = split(read);
-  for (std::size_t i = 1; i < files.size(); ++i) {
-    if (files[i] != "\\" && !files[i].starts_with(folder.string() + "/") && fs::path(files[i]) != unit.source) {
-      return invalid(unit.source.string() + " includes " + files[i] +
-                     ", which is outside its folder: an architecture includes its own header and those of the SDK");
-    }
+  // An object made with a file that its name says nothing of would be found again after that file changed.
+  for (const fs::path& file : prerequisites(read)) {
+    if (file == unit.source || std::ranges::count(headers, file) != 0) continue;
+    fs::remove(temporary, ignored);
+    return invalid(unit.source.string() + " includes " + file.string() +
+                   ": an architecture includes headers of its own folder (.h, .hpp, .inc, .def) and of the SDK only\n");
   }
   fs::rename(temporary, unit.object, ignored);
   return ignored ? Status(fail(ErrorCode::kInternal, "cannot write " + unit.object.string())) : Status();
@@ -112,14 +131,15 @@ Result<fs::path> write_export(const fs::path& cache, const std::string& family) 
   return path;
 }
 
-void compile_all(const Compiler& compiler, const Words& flags, const fs::path& folder, std::vector<Unit*>& units) {
+void compile_all(const Compiler& compiler, const Words& flags, const std::vector<fs::path>& headers,
+                 std::vector<Unit*>& units) {
   std::atomic<std::size_t> next{0};
   std::vector<std::jthread> workers;
   const std::size_t count = std::clamp<std::size_t>(std::thread::hardware_concurrency(), 1, units.size());
   for (std::size_t i = 0; i < count; ++i) {
     workers.emplace_back([&] {
       for (std::size_t n = next++; n < units.size(); n = next++) {
-        units[n]->status = compile(compiler, flags, folder, *units[n]);
+        units[n]->status = compile(compiler, flags, headers, *units[n]);
       }
     });
   }
@@ -177,7 +197,7 @@ Result<std::string> build_folder(const fs::path& folder, const SdkLocation& sdk)
     if (!fs::exists(unit.object, ignored)) missing.push_back(&unit);
   }
   TENON_LOG_INFO("compiling {} of {} files of {}", missing.size(), units.size(), folder.string());
-  if (!missing.empty()) compile_all(compiler, flags, folder, missing);
+  if (!missing.empty()) compile_all(compiler, flags, headers, missing);
   std::string errors;
   for (const Unit& unit : units) {
     if (!unit.status) errors += unit.status.error().message;
