@@ -101,6 +101,12 @@ EXAMPLES = {
     "custom_architecture/tiny": ("Glm4ForCausalLM", dict(head_dim=12, rms_norm_eps=1e-5, rope_parameters=rope(
         "default", partial_rotary_factor=0.5))),
 }
+# Encoders: embedding.safetensors with prompt.N.states in place of logits, the last hidden states.
+EMBEDDING_CASES = {
+    "bert/gelu": ("BertModel", dict(layer_norm_eps=1e-12)),
+    "bert/relu_heads": ("BertModel", dict(num_attention_heads=2, hidden_act="relu", layer_norm_eps=1e-5,
+                                          type_vocab_size=3)),
+}
 
 
 def spread(model, generator):
@@ -192,6 +198,31 @@ def make(case, out):
     print(f"{case}: {size / 1024:.0f} KiB, logits std {spread_of:.2f}, {len(taps)} taps")
 
 
+def make_embedding(case, out):
+    architecture, overrides = EMBEDDING_CASES[case]
+    model_class = getattr(transformers, architecture)
+    sizes = {key: COMMON[key] for key in ("vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers",
+                                          "num_attention_heads", "max_position_embeddings", "pad_token_id")}
+    config = model_class.config_class(**{**sizes, **overrides})
+    config._attn_implementation = "eager"
+    generator = torch.Generator().manual_seed(sum(map(ord, case)))
+    model = model_class(config).eval().float()
+    spread(model, generator)
+    folder = out / case
+    folder.mkdir(parents=True, exist_ok=True)
+    model.save_pretrained(folder)
+    tensors = {}
+    for n, length in enumerate(PROMPT_LENGTHS):
+        ids = torch.randint(3, VOCAB, (length,), generator=generator).tolist()
+        tensors[f"prompt.{n}.ids"] = torch.tensor(ids, dtype=torch.int32)
+        with torch.no_grad():
+            states = model(input_ids=torch.tensor([ids])).last_hidden_state[0]
+        tensors[f"prompt.{n}.states"] = states.float().contiguous()
+    save_file(tensors, folder / "embedding.safetensors", metadata={"transformers": transformers.__version__})
+    size = sum(f.stat().st_size for f in folder.iterdir())
+    print(f"{case}: {size / 1024:.0f} KiB, states std {tensors['prompt.0.states'].std().item():.2f}")
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=pathlib.Path, default=pathlib.Path(__file__).parent.parent / "tests" / "golden")
@@ -203,6 +234,9 @@ def main():
     for case in EXAMPLES:
         if not args.cases or case in args.cases:
             make(case, pathlib.Path(__file__).parent.parent / "examples")
+    for case in EMBEDDING_CASES:
+        if not args.cases or case in args.cases or case.split("/")[0] in args.cases:
+            make_embedding(case, args.out)
 
 
 if __name__ == "__main__":

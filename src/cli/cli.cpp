@@ -15,6 +15,7 @@ int run(int argc, char** argv) {
   Status result;
   add_serve(app, result);
   add_generate(app, result);
+  add_encode(app, result);
   add_list(app, result);
   add_inspect(app, result);
   add_bench(app, result);

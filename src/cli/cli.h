@@ -1,4 +1,4 @@
-// The command line: tenon serve | generate | list | inspect | bench | verify. Argument parsing and printing only.
+// The command line: tenon serve | generate | encode | list | inspect | bench | verify. Argument parsing and printing only.
 #pragma once
 
 #include <memory>
@@ -50,6 +50,7 @@ void add_serve(CLI::App& app, Status& result);
 void add_generate(CLI::App& app, Status& result);
 void add_list(CLI::App& app, Status& result);
 void add_inspect(CLI::App& app, Status& result);
+void add_encode(CLI::App& app, Status& result);
 void add_bench(CLI::App& app, Status& result);
 void add_verify(CLI::App& app, Status& result);
 

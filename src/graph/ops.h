@@ -11,6 +11,8 @@ namespace tenon::graph {
 
 /// ids [T] i32, weight [V, H] → [T, H].
 Value embedding(Value ids, Value weight);
+/// The same row of weight [V, H] for each of ids [T] → [T, H]: BERT's token type where a text has no pair.
+Value embedding_row(Value ids, Value weight, std::int64_t row);
 /// x [.., K], weight [N, K] (a linear layer's) → x · weightᵀ [.., N].
 Value linear(Value x, Value weight);
 /// Elementwise; shapes equal, or b a vector of the last dim.
@@ -55,8 +57,11 @@ struct AttentionOptions {
   double scale = 1.0;    ///< of the scores, usually 1/sqrt(head_dim)
   double softcap = 0.0;  ///< 0: none
   int window = 0;        ///< 0: all positions up to the token's own; else the last `window`
+  /// false: each token sees all tokens of its sequence that the batch brings, before and after it (BERT). The sequence
+  /// must be whole in the batch, and its cache is then only where the keys and values of this run lie. No window.
+  bool causal = true;
 };
-/// Causal attention over the paged cache: q [T, heads, key_dim] → [T, heads, value_dim]. sinks: [heads], or none.
+/// Attention over the paged cache: q [T, heads, key_dim] → [T, heads, value_dim]. sinks: [heads], or none.
 Value attention(Value q, Value cache, AttentionOptions options, Value sinks = {});
 
 // -- mixture of experts. k = top_k; E experts

@@ -229,6 +229,25 @@ TEST_F(Cache, GroupedHeadsShareAKeyHead) {
   EXPECT_THAT(run(y, inputs), near({1, 2, 1, 2, 3, 4, 3, 4}));
 }
 
+TEST_F(Cache, BothDirections) {
+  const Value k = reshape(x({"t", 2}), {"t", 1, 2});
+  const Value y = attention(k, kv(k, k), {.causal = false});
+  auto inputs = two_rows({});
+  inputs["positions"] = ints({2}, {0, 1}), inputs["row_offsets"] = ints({2}, {0, 2});
+  inputs["page_table"] = ints({1, 1}, {0}), inputs["x"] = floats({2, 2}, {1, 0, 0, 1});
+  // Each token scores 1 for itself and 0 for the other.
+  const float own = std::exp(1.0f) / (std::exp(1.0f) + 1.0f);
+  EXPECT_THAT(run(y, inputs), near({own, 1 - own, 1 - own, own}));
+  EXPECT_THAT(error([&] { attention(k, kv(k, k), {.window = 2, .causal = false}); }),
+              HasSubstr("causal attention only"));
+}
+
+TEST_F(Ops, EmbeddingRow) {
+  const Value y = embedding_row(i({"t"}, "ids"), w({2, 2}), 1);
+  EXPECT_THAT(run(y, {{"ids", ints({3}, {7, 8, 9})}}, {{"w", {1, 2, 3, 4}}}), ElementsAre(3, 4, 3, 4, 3, 4));
+  EXPECT_THAT(error([&] { embedding_row(i({"t"}, "ids"), w({2, 2}), 2); }), HasSubstr("has no row 2"));
+}
+
 TEST_F(Cache, ShapesAreChecked) {
   const Value k = reshape(x({"t", 4}), {"t", 2, 2});
   EXPECT_THAT(error([&] { attention(reshape(x({"t", 6}, "q"), {"t", 3, 2}), kv(k, k), {}); }),

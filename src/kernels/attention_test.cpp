@@ -28,6 +28,7 @@ struct Shape {
   int window = 0;
   float softcap = 0.0f;
   bool sinks = false;
+  bool causal = true;
 };
 
 /// A sequence: `past` tokens are in the cache, `fresh` ones are computed now.
@@ -110,6 +111,7 @@ class Cache {
     task.scale = scale();
     task.softcap = shape_.softcap;
     task.window = shape_.window;
+    task.causal = shape_.causal;
     const std::vector<float> sinks = sink_values();
     if (shape_.sinks) task.sinks = sinks.data();
     const std::int64_t items = isa_.attention->attention_items(task);
@@ -146,7 +148,8 @@ class Cache {
         std::vector<double> scores;
         double maximum = shape_.sinks ? static_cast<double>(sinks[static_cast<std::size_t>(h)])
                                       : -std::numeric_limits<double>::infinity();
-        for (int other = first; other <= token; ++other) {
+        const int last = shape_.causal ? token : row.past + row.fresh - 1;
+        for (int other = first; other <= last; ++other) {
           double s = 0;
           for (int d = 0; d < shape_.key_dim; ++d) {
             s += static_cast<double>(query_scale_ * value_of(row.seed, token, kQuery, h * shape_.key_dim + d)) *
@@ -252,6 +255,26 @@ TEST_P(Attention, Windows) {
           {.heads = 4, .kv_heads = 2, .key_dim = 16, .value_dim = 24, .dtype = dtype, .window = window}, kRagged);
       expect_near_reference(
           {.heads = 3, .kv_heads = 3, .key_dim = 16, .value_dim = 16, .dtype = dtype, .window = window}, kRagged);
+    }
+  }
+}
+
+TEST_P(Attention, BothDirections) {
+  for (const DType dtype : {DType::kBF16, DType::kF32}) {
+    const Shape shape{.heads = 4, .kv_heads = 4, .key_dim = 16, .value_dim = 16, .dtype = dtype, .causal = false};
+    expect_near_reference(shape, {{0, 1, 1}, {0, 64, 2}, {0, 130, 3}, {0, 7, 4}});
+    // A sequence's bits are the same alone, and with its work divided otherwise.
+    const std::vector<Row> rows = {{0, 7, 4}, {0, 200, 5}, {0, 65, 6}};
+    Cache together(isa(), shape, rows);
+    const std::vector<float> all = together.step(together.fresh(), true, 3);
+    std::size_t begin = 0;
+    for (const Row& row : rows) {
+      Cache alone(isa(), shape, {row});
+      const std::vector<float> one = alone.step(alone.fresh(), true, 1);
+      for (std::size_t i = 0; i < one.size(); ++i) {
+        ASSERT_EQ(std::bit_cast<std::uint32_t>(one[i]), std::bit_cast<std::uint32_t>(all[begin + i])) << i;
+      }
+      begin += one.size();
     }
   }
 }

@@ -70,7 +70,7 @@ enum class RopeStyle : std::uint8_t {
   kInterleaved,  ///< (x[2i], x[2i + 1]): GPT-J
 };
 
-/// Paged causal attention of one layer over ragged rows (grouped-query: heads % kv_heads == 0).
+/// Paged attention of one layer over ragged rows (grouped-query: heads % kv_heads == 0).
 struct AttentionTask {
   const float* q = nullptr;  ///< [total_tokens, heads, key_dim], rows ldq apart
   std::int64_t ldq = 0;
@@ -84,6 +84,7 @@ struct AttentionTask {
   float scale = 1.0f;
   float softcap = 0.0f;          ///< s = softcap * tanh(s / softcap); 0: none
   int window = 0;                ///< a token sees the last `window` positions, its own included; 0: all
+  bool causal = true;            ///< false: up to the last position of the row's tokens in this batch; no window
   const float* sinks = nullptr;  ///< [heads] logits that take part in the softmax's sum only, or null
 };
 

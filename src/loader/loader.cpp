@@ -1,5 +1,7 @@
 #include "loader/loader.h"
 
+#include <algorithm>
+
 #include "base/file.h"
 #include "base/log.h"
 #include "loader/prepare.h"
@@ -27,10 +29,16 @@ Status check_memory(const PreparedModel& prepared, CheckpointWeights& weights,
                   " are available: free memory, or use a quantized GGUF or a smaller model");
 }
 
-}  // namespace
+Status expect_task(const PreparedModel& prepared, model::Task task, const char* command) {
+  const model::Architecture& architecture = *prepared.entry.architecture;
+  if (architecture.task == task) return {};
+  return unsupported("model " + prepared.name + " is " + std::string(architecture.name) + ", a model for " +
+                         model::name(architecture.task) + ", not for " + model::name(task) + ": use `tenon " + command +
+                         "`",
+                     "model");
+}
 
-Result<LoadedModel> load(const LoadOptions& options, ThreadPool& pool) {
-  TENON_ASSIGN(PreparedModel prepared, prepare(options, /*strict=*/true));
+Result<LoadedModel> finish(PreparedModel prepared, const LoadOptions& options, ThreadPool& pool) {
   for (const std::string& note : prepared.config->notes) TENON_LOG_WARN("{}", note);
   CheckpointWeights weights(prepared.checkpoint, prepared.weights);
   const compiler::CompileOptions compile_options = prepared.compile_options(options);
@@ -41,8 +49,27 @@ Result<LoadedModel> load(const LoadOptions& options, ThreadPool& pool) {
                      .encoding = prepared.encoding.name,
                      .max_length = prepared.max_length,
                      .parameters = prepared.weights.parameters,
+                     .vocab_size = prepared.config->vocab_size,
+                     .pooling = prepared.pooling,
                      .executable = std::move(executable),
                      .text = std::move(prepared.text)};
+}
+
+}  // namespace
+
+Result<LoadedModel> load(const LoadOptions& options, ThreadPool& pool) {
+  TENON_ASSIGN(PreparedModel prepared, prepare(options, /*strict=*/true));
+  TENON_TRY(expect_task(prepared, model::Task::kTextGeneration, "encode"));
+  return finish(std::move(prepared), options, pool);
+}
+
+Result<LoadedModel> load_embedder(LoadOptions options, ThreadPool& pool) {
+  TENON_ASSIGN(PreparedModel prepared, prepare(options, /*strict=*/true));
+  TENON_TRY(expect_task(prepared, model::Task::kEmbedding, "generate"));
+  runtime::Limits& limits = options.limits;
+  limits.max_total_tokens = std::max(limits.max_total_tokens, prepared.max_length);
+  limits.max_sampled_rows = limits.max_total_tokens;  // pooling wants every token's state
+  return finish(std::move(prepared), options, pool);
 }
 
 }  // namespace tenon::loader

@@ -11,6 +11,7 @@
 #include "base/thread_pool.h"
 #include "compiler/compile.h"
 #include "runtime/executable.h"
+#include "runtime/pooling.h"
 
 namespace tenon::loader {
 
@@ -43,6 +44,8 @@ struct LoadedModel {
   std::string encoding;      ///< "bfloat16", "q4_0", …
   int max_length = 0;
   std::int64_t parameters = 0;
+  std::int64_t vocab_size = 0;
+  std::optional<runtime::Pooling> pooling;  ///< of an embedding model
   std::shared_ptr<runtime::Executable> executable;
   TextAssets text;
 };
@@ -51,8 +54,12 @@ struct LoadedModel {
 /// inspect() do it too, for those that are not loaded yet.
 Status load_custom_architectures(const std::vector<std::string>& paths);
 
-/// Every failure names the tensor, field or file.
+/// A model that generates text. Every failure names the tensor, field or file; an embedding model is refused.
 Result<LoadedModel> load(const LoadOptions& options, ThreadPool& pool);
+
+/// An embedding model, whose executable returns hidden states. A text is run whole, so the limits on tokens are raised
+/// to its max_length. A model that generates text is refused.
+Result<LoadedModel> load_embedder(LoadOptions options, ThreadPool& pool);
 
 /// The text of `tenon inspect`; loads no weights.
 Result<std::string> inspect(const LoadOptions& options);

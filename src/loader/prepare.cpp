@@ -2,6 +2,7 @@
 
 #include <filesystem>
 
+#include "loader/pooling_files.h"
 #include "loader/source.h"
 #include "loader/text_assets.h"
 
@@ -106,7 +107,8 @@ Result<PreparedModel> prepare(const LoadOptions& options, bool strict) {
                          .weights = {},
                          .encoding = {},
                          .kv_layout = {},
-                         .text = {}};
+                         .text = {},
+                         .pooling = {}};
   auto config = model::parse_config(architecture, found.config);
   if (!config)
     return wrap(config.error(), is_gguf ? source.gguf : (fs::path(source.directory) / "config.json").string());
@@ -129,6 +131,12 @@ Result<PreparedModel> prepare(const LoadOptions& options, bool strict) {
     TENON_ASSIGN(prepared.text, text_from_gguf(prepared.checkpoint->metadata(), *prepared.config));
   } else {
     TENON_ASSIGN(prepared.text, text_from_directory(source.directory, *prepared.config));
+  }
+  if (architecture.task == model::Task::kEmbedding) {
+    prepared.pooling = runtime::Pooling{};
+    if (!is_gguf) {
+      TENON_ASSIGN(prepared.pooling, read_pooling(source.directory));
+    }
   }
   return prepared;
 }

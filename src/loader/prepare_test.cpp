@@ -128,11 +128,12 @@ TEST(Prepare, ExpandsPatterns) {
       expand_tensors(Json::parse(R"({"tensors": [{"name": "{i}", "shape": [1], "range": {"i": [0, 99999999]}}]})")));
 }
 
-// Every real config of the three families builds, and its checkpoint's names and shapes fit without a gap.
+// Every real config of these families builds, and its checkpoint's names and shapes fit without a gap.
 TEST(Prepare, RealConfigsHaveNoGaps) {
   const fs::path root = shared() / "hf_configs";
   if (!fs::exists(root)) GTEST_SKIP() << "skipped: " << root << " is not there";
-  const std::set<std::string> families = {"LlamaForCausalLM", "Qwen2ForCausalLM", "Gemma3ForCausalLM"};
+  const std::set<std::string> families = {"LlamaForCausalLM", "Qwen2ForCausalLM", "Gemma3ForCausalLM",
+                                          "Olmo2ForCausalLM", "BertModel"};
   std::map<std::string, int> seen;
   for (const fs::directory_entry& entry : fs::directory_iterator(root)) {
     const fs::path path = entry.path() / "config.json";
@@ -152,6 +153,8 @@ TEST(Prepare, RealConfigsHaveNoGaps) {
   EXPECT_GE(seen["LlamaForCausalLM"], 10);
   EXPECT_GE(seen["Qwen2ForCausalLM"], 3);
   EXPECT_GE(seen["Gemma3ForCausalLM"], 1);
+  EXPECT_GE(seen["Olmo2ForCausalLM"], 1);
+  EXPECT_GE(seen["BertModel"], 1);
 }
 
 // The same of mixtures of experts, whose matrices are bound from many tensors, or several from one.

@@ -6,6 +6,8 @@ const char* name(Task task) {
   switch (task) {
     case Task::kTextGeneration:
       return "text-generation";
+    case Task::kEmbedding:
+      return "embedding";
   }
   return "";
 }

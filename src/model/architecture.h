@@ -18,7 +18,8 @@ namespace tenon::model {
 
 using weights::Format;
 
-enum class Task : std::uint8_t { kTextGeneration };
+/// An embedding model's output is hidden states [sampled_rows, hidden_size] in place of logits.
+enum class Task : std::uint8_t { kTextGeneration, kEmbedding };
 enum class Modality : std::uint8_t { kText };
 
 /// How matmul weights are stored in memory and multiplied.

@@ -21,7 +21,8 @@ class PipelineModel {
   /// What each layer keeps in the KV cache, in the order of kv_append's `layer`.
   virtual std::vector<tensor::KvLayer> kv_parameters() const = 0;
 
-  /// Records the equations: inputs by nn::RaggedBatch, an output "logits" [sampled_rows, vocab_size]. May throw
+  /// Records the equations: inputs by nn::RaggedBatch, an output "logits" [sampled_rows, vocab_size], or
+  /// "hidden_states" [sampled_rows, hidden_size] of an embedding model. May throw
   /// graph::GraphError.
   virtual void build(const BuildContext& context) const = 0;
 };

@@ -53,6 +53,7 @@ void Lowerer::lower_node(const Node& node) {
   using Handler = void (Lowerer::*)(const Node&);
   static const std::unordered_map<const graph::Op*, Handler> handlers = {
       {&graph::kEmbedding, &Lowerer::lower_embedding},
+      {&graph::kEmbeddingRow, &Lowerer::lower_embedding},
       {&graph::kScaledEmbedding, &Lowerer::lower_embedding},
       {&graph::kRowwise, &Lowerer::lower_rowwise},
       {&graph::kPack, &Lowerer::lower_pack},
@@ -85,7 +86,12 @@ void Lowerer::expect_input(int value, const char* name) const {
 }
 
 void Lowerer::lower_embedding(const Node& node) {
-  expect_input(node.inputs[0], "token_ids");
+  using Index = runtime::EmbeddingStep::Index;
+  const bool fixed = node.op == &graph::kEmbeddingRow;
+  const bool by_position = graph_.info(node.inputs[0]).name == "positions";
+  expect_input(node.inputs[0], by_position ? "positions" : "token_ids");
+  const Index index = fixed ? Index::kFixed : by_position ? Index::kPosition : Index::kTokenId;
+  const auto row = static_cast<std::int32_t>(fixed ? integer(node.attributes, "row") : 0);
   const graph::ValueInfo& weight = graph_.info(node.inputs[1]);
   if (weight.source != graph::Source::kWeight) reject("the table must be a tensor of the checkpoint");
   const auto [it, is_new] = tables_.try_emplace(weight.name, out_.tables.size());
@@ -95,7 +101,8 @@ void Lowerer::lower_embedding(const Node& node) {
   const View y = new_view(rows(node.outputs[0]), columns(node.outputs[0]));
   emit_rows(y.rows, {write(y)}, [=, scope = node.scope](const Placement& at, const Packed&) {
     return std::make_unique<runtime::EmbeddingStep>(
-        scope, runtime::EmbeddingStep::Data{.table = table, .scale = scale, .columns = y.columns, .out = at(y)});
+        scope, runtime::EmbeddingStep::Data{
+                   .index = index, .fixed = row, .table = table, .scale = scale, .columns = y.columns, .out = at(y)});
   });
   set(node.outputs[0], y);
 }
@@ -321,7 +328,8 @@ void Lowerer::lower_attention(const Node& node) {
                                     .heads = static_cast<int>(type(node.inputs[0]).dims[1].size()),
                                     .scale = to_float32(number(node.attributes, "scale")),
                                     .softcap = to_float32(number(node.attributes, "softcap")),
-                                    .window = static_cast<int>(integer(node.attributes, "window"))};
+                                    .window = static_cast<int>(integer(node.attributes, "window")),
+                                    .causal = !node.attributes.contains("causal")};
   if (node.inputs.size() == 6) data.sinks = vector({node.inputs[5]});
   const Access cache{.storage = cache_storage(layer), .begin = 0, .end = 1, .own_rows = false};
   emit_items({read(q, false), cache, write(y, false)}, [=, scope = node.scope](const Placement& at, const Packed&) {

@@ -1,4 +1,4 @@
-// Causal attention over the paged cache. Grouped queries: heads h*g .. (h+1)*g-1 share kv head h (Ainslie et al. 2023).
+// Attention over the paged cache. Grouped queries: heads h*g .. (h+1)*g-1 share kv head h (Ainslie et al. 2023).
 #include <algorithm>
 #include <cmath>
 
@@ -8,6 +8,9 @@
 
 namespace tenon::graph {
 namespace {
+
+// Said only where it is not so: nearly all attention is causal.
+bool is_causal(const Attributes& attributes) { return !attributes.contains("causal"); }
 
 // Inputs: q, cache, positions, row_offsets, page_table, and sinks if there are any.
 std::vector<Type> infer(const Signature& signature) {
@@ -26,6 +29,9 @@ std::vector<Type> infer(const Signature& signature) {
   }
   if (number(signature.attributes, "softcap") < 0 || integer(signature.attributes, "window") < 0) {
     reject(signature, "softcap and window must not be negative");
+  }
+  if (!is_causal(signature.attributes) && integer(signature.attributes, "window") != 0) {
+    reject(signature, "a window is for causal attention only");
   }
   if (signature.inputs.size() == 6 && signature.type(5).dims != std::vector<Dim>{q[1]}) {
     reject(signature, describe(signature, 5, "sinks") + ", not one a head");
@@ -78,13 +84,15 @@ void reference(Call& call) {
   const Tensor& pages = call.in(4);
   const std::int64_t heads = q.dims[1], window = integer(call.attributes, "window");
   const std::int64_t kv_heads = call.in(1).dims[1];
+  const bool causal = is_causal(call.attributes);
   for (std::size_t row = 0; row + 1 < offsets.size(); ++row) {
     for (std::int64_t t = offsets[row]; t < offsets[row + 1]; ++t) {
       const std::int64_t position = call.in(2).i32[static_cast<std::size_t>(t)];
       const std::int64_t begin = window > 0 ? std::max<std::int64_t>(0, position - window + 1) : 0;
+      const std::int64_t end = 1 + (causal ? position : call.in(2).i32[static_cast<std::size_t>(offsets[row + 1] - 1)]);
       for (std::int64_t h = 0; h < heads; ++h) {
         attend(call, q.row(t * heads + h), {h, heads / kv_heads},
-               pages.i32.data() + static_cast<std::int64_t>(row) * pages.last(), begin, position + 1,
+               pages.i32.data() + static_cast<std::int64_t>(row) * pages.last(), begin, end,
                call.out().row(t * heads + h));
       }
     }
@@ -106,11 +114,12 @@ Value attention(Value q, Value cache, AttentionOptions options, Value sinks) {
   std::vector<Value> inputs = {q, cache};
   for (std::size_t i = 2; i < 5; ++i) inputs.emplace_back(&q.graph(), append.inputs[i]);
   if (sinks) inputs.push_back(sinks);
-  return record(kAttention, inputs,
-                {{"layer", integer(append.attributes, "layer")},
-                 {"scale", options.scale},
-                 {"softcap", options.softcap},
-                 {"window", std::int64_t{options.window}}});
+  Attributes attributes = {{"layer", integer(append.attributes, "layer")},
+                           {"scale", options.scale},
+                           {"softcap", options.softcap},
+                           {"window", std::int64_t{options.window}}};
+  if (!options.causal) attributes["causal"] = std::int64_t{0};
+  return record(kAttention, inputs, std::move(attributes));
 }
 
 }  // namespace tenon::graph

@@ -124,6 +124,7 @@ class AttentionKernels {
           heads_(heads),
           rows_(block.tokens * heads),
           position_(task.batch->positions.data()[block.token]),
+          row_last_(task.batch->positions.data()[task.batch->row_offsets.data()[block.row + 1] - 1]),
           stride_(layout.stride),
           sums_(scratch + layout.sums),
           scores_(scratch + layout.scores),
@@ -141,7 +142,7 @@ class AttentionKernels {
         totals_[r] = task_.sinks != nullptr ? 1.0f : 0.0f;
         for (std::int64_t d = 0; d < stride_; d += kWidth) S::store(sums_ + r * stride_ + d, S::zero());
       }
-      const int last_page = position(rows_ - 1) / kPage;
+      const int last_page = last_seen(rows_ - 1) / kPage;
       for (int page = first_seen(0) / kPage; page <= last_page; ++page) walk(page, page < last_page ? page + 1 : -1);
       for (int r = 0; r < rows_; ++r) finish(r);
     }
@@ -154,13 +155,14 @@ class AttentionKernels {
       const int first = position(r) - task_.window + 1;
       return task_.window > 0 && first > 0 ? first : 0;
     }
+    int last_seen(int r) const { return task_.causal ? position(r) : row_last_; }
     /// The slots of the page that row r sees are [slot_begin, slot_end).
     int slot_begin(int r, int page) const {
       const int slot = first_seen(r) - page * kPage;
       return slot > 0 ? slot : 0;
     }
     int slot_end(int r, int page) const {
-      const int slot = position(r) + 1 - page * kPage;
+      const int slot = last_seen(r) + 1 - page * kPage;
       return slot < kPage ? slot : kPage;
     }
 
@@ -302,6 +304,7 @@ class AttentionKernels {
     const int heads_;
     const int rows_;
     const int position_;
+    const int row_last_;
     const std::int64_t stride_;
     float* const sums_;
     float* const scores_;

@@ -29,6 +29,7 @@ void KvAppendStep::execute(const Run& run, std::int64_t begin, std::int64_t end,
 std::string AttentionStep::describe() const {
   return std::string("layer ")
       .append(std::to_string(data_.layer))
+      .append(data_.causal ? "" : " in both directions")
       .append(data_.window > 0 ? " window " + std::to_string(data_.window) : "")
       .append(" ")
       .append(arrow({data_.heads}, data_.q, data_.out));
@@ -47,6 +48,7 @@ kernels::AttentionTask AttentionStep::task(const Run& run) const {
           .scale = data_.scale,
           .softcap = data_.softcap,
           .window = data_.window,
+          .causal = data_.causal,
           .sinks = data_.sinks ? run.vector(*data_.sinks) : nullptr};
 }
 

@@ -7,7 +7,11 @@ namespace tenon::runtime {
 /// Rows of a table as it lies in the file, widened and scaled.
 class EmbeddingStep final : public RowStep {
  public:
+  /// What names a token's row of the table.
+  enum class Index : std::uint8_t { kTokenId, kPosition, kFixed };
   struct Data {
+    Index index = Index::kTokenId;
+    std::int32_t fixed = 0;  ///< the row of kFixed
     std::size_t table;
     float scale;
     std::int64_t columns;
