@@ -110,17 +110,18 @@ TEST_P(Embedding, OneAnswerPerText) {
   const auto encode = encoder({PoolingMode::kMean, true});
   const auto all = encode->encode(texts_);
   ASSERT_TRUE(all);
-  for (std::size_t n = 0; n < texts_.size(); ++n) EXPECT_EQ(encode->encode(std::vector{texts_[n]})->front(), (*all)[n]);
+  for (std::size_t n = 0; n < texts_.size(); ++n)
+    EXPECT_EQ(encode->encode(std::vector<Ids>{texts_[n]})->front(), (*all)[n]);
 }
 
 TEST_P(Embedding, WhatIsWrongIsNamed) {
   const auto encode = encoder({});
-  const auto error = [&](Ids ids) { return encode->encode(std::vector{Ids{3}, std::move(ids)}).error().message; };
+  const auto error = [&](Ids ids) { return encode->encode(std::vector<Ids>{Ids{3}, std::move(ids)}).error().message; };
   EXPECT_EQ(error({}), "text 1 has no tokens");
   EXPECT_EQ(error(Ids(129, 3)), "text 1 has 129 tokens, but this model takes at most 128: shorten or split it");
   EXPECT_EQ(error({96}), "text 1 has the token id 96, outside the vocabulary of 96");
   EXPECT_EQ(error({-1}), "text 1 has the token id -1, outside the vocabulary of 96");
-  EXPECT_TRUE(encode->encode(std::vector{Ids(128, 3)}));
+  EXPECT_TRUE(encode->encode(std::vector<Ids>{Ids(128, 3)}));
   ThreadPool pool(1);
   const auto loaded = loader::load({.model = (golden_dir() / GetParam()).string()}, pool);
   ASSERT_FALSE(loaded);
