@@ -93,6 +93,41 @@ CASES = {
         sliding_window=None, layer_types=["full_attention"] * 2, tie_word_embeddings=True, head_dim=12,
         rope_parameters=rope("llama3", 1000000.0, factor=16.0, low_freq_factor=1.0, high_freq_factor=4.0,
                              original_max_position_embeddings=32))),
+    "mistral/window": ("MistralForCausalLM", dict(sliding_window=8)),
+    "mistral/full_head_dim": ("MistralForCausalLM", dict(sliding_window=None, head_dim=12, tie_word_embeddings=True,
+                                                         rope_parameters=rope("default", 1000000.0))),
+    "qwen3/gqa_tied": ("Qwen3ForCausalLM", dict(head_dim=12, tie_word_embeddings=True,
+                                                rope_parameters=rope("default", 1000000.0))),
+    "qwen3/window_bias": ("Qwen3ForCausalLM", dict(head_dim=8, attention_bias=True, use_sliding_window=True,
+                                                   sliding_window=8, max_window_layers=1)),
+    "qwen3/yarn": ("Qwen3ForCausalLM", dict(head_dim=16, num_key_value_heads=1, rope_parameters=LLAMA_YARN)),
+    "gemma2/tied_window": ("Gemma2ForCausalLM", dict(
+        head_dim=16, sliding_window=8, query_pre_attn_scalar=16, tie_word_embeddings=True, attn_logit_softcapping=5.0,
+        final_logit_softcapping=10.0)),
+    "gemma2/mqa_uncapped": ("Gemma2ForCausalLM", dict(
+        head_dim=8, sliding_window=16, num_key_value_heads=1, query_pre_attn_scalar=24, attention_bias=True,
+        attn_logit_softcapping=None, final_logit_softcapping=None, tie_word_embeddings=True,
+        layer_types=["full_attention", "sliding_attention"])),
+    "granite/tied": ("GraniteForCausalLM", dict(tie_word_embeddings=True, embedding_multiplier=3.0, logits_scaling=4.0,
+                                                residual_multiplier=0.22, attention_multiplier=0.25)),
+    "granite/biases": ("GraniteForCausalLM", dict(attention_bias=True, mlp_bias=True, num_key_value_heads=4,
+                                                  residual_multiplier=0.7)),
+    "smollm3/interval_tied": ("SmolLM3ForCausalLM", dict(num_hidden_layers=3, no_rope_layer_interval=2,
+                                                         tie_word_embeddings=True)),
+    "phi3/window_mha": ("Phi3ForCausalLM", dict(num_key_value_heads=4, sliding_window=8)),
+    "phi3/partial_tied": ("Phi3ForCausalLM", dict(
+        hidden_size=48, tie_word_embeddings=True, rope_parameters=rope("default", 250000.0, partial_rotary_factor=0.5))),
+    # Which factors count is a choice of the served context here, and of the batch at hand there: short ones for all
+    # prompts by an original length beyond them, long ones by prompts beyond it.
+    "phi3/longrope_short": ("Phi3ForCausalLM", dict(
+        original_max_position_embeddings=256, rope_parameters=rope(
+            "longrope", factor=4.0, short_factor=[1.0, 1.1, 1.3, 1.6], long_factor=[1.0, 2.0, 4.0, 8.0]))),
+    "phi3/longrope_long": ("Phi3ForCausalLM", dict(
+        original_max_position_embeddings=32, rope_parameters=rope(
+            "longrope", short_factor=[1.0, 1.1, 1.3, 1.6], long_factor=[1.0, 2.0, 4.0, 8.0])), (80, 33, 47)),
+    "smollm3/window_biases": ("SmolLM3ForCausalLM", dict(
+        no_rope_layers=[0, 1], use_sliding_window=True, sliding_window=8, attention_bias=True, mlp_bias=True,
+        rope_parameters=rope("default", 50000.0))),
 }
 
 
@@ -171,7 +206,7 @@ def run(model, ids, taps=None):
 
 
 def make(case, out):
-    architecture, overrides = {**CASES, **EXAMPLES}[case]
+    architecture, overrides, *lengths = {**CASES, **EXAMPLES}[case]
     model_class = getattr(transformers, architecture)
     config = model_class.config_class(**{**COMMON, **overrides})
     config._attn_implementation = "eager"
@@ -187,7 +222,7 @@ def make(case, out):
         save_mxfp4(folder, mxfp4)
     (folder / "generation_config.json").unlink(missing_ok=True)
     tensors, taps = {}, {}
-    for n, length in enumerate(PROMPT_LENGTHS):
+    for n, length in enumerate(lengths[0] if lengths else PROMPT_LENGTHS):
         ids = torch.randint(3, VOCAB, (length,), generator=generator).tolist()
         tensors[f"prompt.{n}.ids"] = torch.tensor(ids, dtype=torch.int32)
         tensors[f"prompt.{n}.logits"] = run(model, ids, taps if n == 0 else None)

@@ -1,4 +1,4 @@
-// The command line: tenon serve | generate | encode | list | inspect | bench | verify. Argument parsing and printing only.
+// The command line: tenon serve | generate | encode | list | inspect | bench | verify. Parsing and printing only.
 #pragma once
 
 #include <memory>

@@ -199,5 +199,88 @@ TEST(GgufConfig, Exaone4) {
   EXPECT_TRUE(parse_config(architecture, *config_of(file)));
 }
 
+TEST(GgufConfig, Qwen3) {
+  FakeGguf file = tiny("qwen3");
+  file.set("qwen3.attention.layer_norm_rms_epsilon", 1e-6);
+  file.set("qwen3.attention.key_length", 32);
+  file.set("qwen3.attention.value_length", 32);
+  file.set("qwen3.pooling_type", 3);
+  const auto config = config_of(file);
+  ASSERT_TRUE(config) << config.error().message;
+  EXPECT_EQ((*config)["head_dim"], 32);
+  EXPECT_EQ((*config)["attention_bias"], false);
+  const auto parsed = parse_config(*find_architecture("Qwen3ForCausalLM", nullptr)->architecture, *config);
+  EXPECT_TRUE(parsed) << parsed.error().message;
+}
+
+TEST(GgufConfig, Gemma2) {
+  FakeGguf file = tiny("gemma2");
+  file.set("gemma2.attention.layer_norm_rms_epsilon", 1e-6);
+  file.set("gemma2.attention.key_length", 32);
+  file.set("gemma2.attention.value_length", 32);
+  file.set("gemma2.attention.sliding_window", 4096);
+  file.set("gemma2.attn_logit_softcapping", 50.0);
+  file.set("gemma2.final_logit_softcapping", 30.0);
+  const auto config = config_of(file);
+  ASSERT_TRUE(config) << config.error().message;
+  EXPECT_EQ((*config)["query_pre_attn_scalar"], 32) << "head_dim";
+  EXPECT_EQ((*config)["attn_logit_softcapping"], 50.0);
+  const auto parsed = parse_config(*find_architecture("Gemma2ForCausalLM", nullptr)->architecture, *config);
+  EXPECT_TRUE(parsed) << parsed.error().message;
+  file.set("gemma2.block_count", 46);
+  EXPECT_EQ((*config_of(file))["query_pre_attn_scalar"], 16) << "27B: hidden_size / heads";
+}
+
+TEST(GgufConfig, Granite) {
+  FakeGguf file = tiny("granite");
+  file.set("granite.attention.layer_norm_rms_epsilon", 1e-5);
+  EXPECT_EQ((*config_of(file))["attention_multiplier"], 0.25) << "1/sqrt(head_dim)";
+  file.set("granite.attention.scale", 0.015625);
+  file.set("granite.embedding_scale", 12.0);
+  file.set("granite.residual_scale", 0.22);
+  file.set("granite.logit_scale", 8.0);
+  const auto config = config_of(file);
+  ASSERT_TRUE(config) << config.error().message;
+  EXPECT_EQ((*config)["attention_multiplier"], 0.015625);
+  EXPECT_EQ((*config)["embedding_multiplier"], 12.0);
+  EXPECT_EQ((*config)["residual_multiplier"], 0.22);
+  EXPECT_EQ((*config)["logits_scaling"], 8.0);
+  const auto parsed = parse_config(*find_architecture("GraniteForCausalLM", nullptr)->architecture, *config);
+  EXPECT_TRUE(parsed) << parsed.error().message;
+}
+
+TEST(GgufConfig, SmolLM3) {
+  FakeGguf file = tiny("smollm3");
+  file.set("smollm3.attention.layer_norm_rms_epsilon", 1e-6);
+  file.set("smollm3.rope.dimension_count", 16);
+  const auto config = config_of(file);
+  ASSERT_TRUE(config) << config.error().message;
+  const auto parsed = parse_config(*find_architecture("SmolLM3ForCausalLM", nullptr)->architecture, *config);
+  EXPECT_TRUE(parsed) << parsed.error().message;
+}
+
+TEST(GgufConfig, Phi3) {
+  FakeGguf file = tiny("phi3");
+  file.set("phi3.attention.layer_norm_rms_epsilon", 1e-5);
+  file.set("phi3.attention.sliding_window", 0);
+  file.set("phi3.rope.scaling.original_context_length", 64);
+  const Architecture& architecture = *find_architecture("Phi3ForCausalLM", nullptr)->architecture;
+  EXPECT_TRUE((*config_of(file))["sliding_window"].is_null());
+  EXPECT_TRUE(parse_config(architecture, *config_of(file)));
+  file.add("rope_factors_short.weight", {1, 1, 1, 1, 1, 1, 1, 2});
+  file.add("rope_factors_long.weight", {1, 1, 1, 1, 2, 4, 8, 8});
+  file.set("phi3.rope.scaling.attn_factor", 1.19);
+  const auto config = config_of(file);
+  ASSERT_TRUE(config) << config.error().message;
+  EXPECT_EQ((*config)["rope_parameters"]["rope_type"], "longrope");
+  EXPECT_EQ((*config)["rope_parameters"]["long_factor"][5], 4.0);
+  EXPECT_EQ((*config)["rope_parameters"]["attention_factor"], 1.19);
+  EXPECT_EQ((*config)["original_max_position_embeddings"], 64);
+  const auto parsed = parse_config(architecture, *config);
+  EXPECT_TRUE(parsed) << parsed.error().message;
+  file.add("rope_factors_short.weight", {1, 1, 1});
+  EXPECT_THAT(parse_config(architecture, *config_of(file)).error().message, HasSubstr("short_factor has 3 entries"));
+}
+
 }  // namespace
 }  // namespace tenon::model
