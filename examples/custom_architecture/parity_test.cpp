@@ -3,10 +3,14 @@
 
 #include "glm4/glm4.h"
 #include "model/registry.h"
-#include "runner.h"
+#include "verify/compare.h"
+#include "verify/reference.h"
+#include "verify/runner.h"
 
 namespace tenon::golden {
 namespace {
+
+using namespace verify;
 
 TEST(Glm4Example, HasTheLogitsOfTransformersHoweverThePromptIsChunked) {
   ASSERT_TRUE(model::register_architecture({"glm4", &architectures::glm4::architecture(), "the example"}));

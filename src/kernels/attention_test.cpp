@@ -265,11 +265,11 @@ TEST_P(Attention, BothDirections) {
     expect_near_reference(shape, {{0, 1, 1}, {0, 64, 2}, {0, 130, 3}, {0, 7, 4}});
     // A sequence's bits are the same alone, and with its work divided otherwise.
     const std::vector<Row> rows = {{0, 7, 4}, {0, 200, 5}, {0, 65, 6}};
-    Cache together(isa(), shape, rows);
+    Cache together(GetParam(), shape, rows);
     const std::vector<float> all = together.step(together.fresh(), true, 3);
     std::size_t begin = 0;
     for (const Row& row : rows) {
-      Cache alone(isa(), shape, {row});
+      Cache alone(GetParam(), shape, {row});
       const std::vector<float> one = alone.step(alone.fresh(), true, 1);
       for (std::size_t i = 0; i < one.size(); ++i) {
         ASSERT_EQ(std::bit_cast<std::uint32_t>(one[i]), std::bit_cast<std::uint32_t>(all[begin + i])) << i;
