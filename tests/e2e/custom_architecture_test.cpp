@@ -94,9 +94,11 @@ TEST_F(CustomArchitecture, TheExampleIsCompiledListedAndFitsItsCheckpoint) {
 
 TEST_F(CustomArchitecture, ABuiltInFoldersCopyOverridesItAndServesTheSame) {
   const fs::path copy = folder("llama");
-  fs::copy(kSource / "src" / "architectures" / "llama", copy, fs::copy_options::overwrite_existing);
+  fs::copy(kSource / "src" / "architectures" / "llama", copy,
+           fs::copy_options::overwrite_existing | fs::copy_options::recursive);
   const std::string body = R"({"model": "tiny", "prompt": "Once upon", "max_tokens": 8, "temperature": 0})";
-  ASSERT_EQ(list({copy}).status, 0);  // compiles it
+  const Finished listed = list({copy});  // compiles it
+  ASSERT_EQ(listed.status, 0) << listed.err;
   TinyServer custom(false, {"--custom-architectures", copy.string()}), built_in;
   EXPECT_THAT(custom.process().err(), AllOf(HasSubstr("overrides the built-in"), HasSubstr("LlamaForCausalLM")));
   const auto text = [&](std::uint16_t port) {
