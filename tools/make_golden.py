@@ -15,7 +15,7 @@ import pathlib
 
 import torch
 import transformers
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 VOCAB, HIDDEN = 96, 32
 PROMPT_LENGTHS = (80, 9, 1, 23)  # 80 crosses a KV page of 64 positions and every window below
@@ -44,6 +44,26 @@ CASES = {
     "qwen2/tied_mha": ("Qwen2ForCausalLM", dict(tie_word_embeddings=True, num_key_value_heads=4)),
     "qwen2/window": ("Qwen2ForCausalLM", dict(use_sliding_window=True, sliding_window=8, max_window_layers=1,
                                               num_hidden_layers=3)),
+    "mixtral/top2": ("MixtralForCausalLM", dict(
+        num_local_experts=5, num_experts_per_tok=2, intermediate_size=32)),
+    "mixtral/window": ("MixtralForCausalLM", dict(
+        num_local_experts=4, num_experts_per_tok=1, sliding_window=8, intermediate_size=24)),
+    "qwen3_moe/normalized": ("Qwen3MoeForCausalLM", dict(
+        head_dim=16, num_experts=5, num_experts_per_tok=3, moe_intermediate_size=32, norm_topk_prob=True)),
+    "qwen3_moe/mixed_tied": ("Qwen3MoeForCausalLM", dict(
+        num_experts=5, num_experts_per_tok=2, moe_intermediate_size=24, norm_topk_prob=False, num_hidden_layers=3,
+        decoder_sparse_step=1, mlp_only_layers=[1], attention_bias=True, tie_word_embeddings=True)),
+    "granitemoe/tied": ("GraniteMoeForCausalLM", dict(
+        num_local_experts=6, num_experts_per_tok=3, intermediate_size=32, embedding_multiplier=3.0, logits_scaling=6.0,
+        residual_multiplier=0.5, attention_multiplier=0.3, tie_word_embeddings=True)),
+    "granitemoe/biases": ("GraniteMoeForCausalLM", dict(num_local_experts=4, num_experts_per_tok=2, attention_bias=True)),
+    "gpt_oss/float": ("GptOssForCausalLM", dict(
+        head_dim=8, num_local_experts=4, num_experts_per_tok=2, intermediate_size=24, sliding_window=8, swiglu_limit=0.8,
+        rope_parameters=rope("yarn", 150000.0, factor=32.0, original_max_position_embeddings=64, beta_fast=32.0,
+                             beta_slow=1.0, truncate=False))),
+    "gpt_oss/mxfp4": ("GptOssForCausalLM", dict(
+        head_dim=8, num_local_experts=3, num_experts_per_tok=2, intermediate_size=64, sliding_window=16, swiglu_limit=1.5,
+        rope_parameters=rope("default", 10000.0))),
     "gemma3/tied_window": ("Gemma3ForCausalLM", dict(
         head_dim=16, sliding_window=8, num_hidden_layers=3, layer_types=["sliding_attention", "sliding_attention",
         "full_attention"], query_pre_attn_scalar=16, tie_word_embeddings=True)),
@@ -89,6 +109,32 @@ def spread(model, generator):
                 p.copy_(0.5 * noise)
 
 
+def to_mxfp4(model, generator):
+    """Random MXFP4 experts: sets the model's matrices to what they mean, returns the tensors that hold them."""
+    from transformers.integrations.mxfp4 import convert_moe_packed_tensors
+    tensors = {}
+    for layer, block in enumerate(model.model.layers):
+        for proj in ("gate_up_proj", "down_proj"):
+            parameter = getattr(block.mlp.experts, proj)
+            experts, k, n = parameter.shape
+            blocks = torch.randint(0, 256, (experts, n, k // 32, 16), generator=generator, dtype=torch.uint8)
+            scales = torch.randint(122, 126, (experts, n, k // 32), generator=generator, dtype=torch.uint8)
+            parameter.data.copy_(convert_moe_packed_tensors(blocks, scales.clone(), dtype=torch.float32))
+            name = f"model.layers.{layer}.mlp.experts.{proj}"
+            tensors[name + "_blocks"], tensors[name + "_scales"] = blocks, scales
+    return tensors
+
+
+def save_mxfp4(folder, experts):
+    """Puts the MXFP4 tensors in place of the experts' matrices that save_pretrained wrote."""
+    path = folder / "model.safetensors"
+    tensors = {n: t for n, t in load_file(path).items() if n + "_blocks" not in experts}
+    save_file({**tensors, **experts}, path, metadata={"format": "pt"})
+    config = json.loads((folder / "config.json").read_text())
+    config["quantization_config"] = {"quant_method": "mxfp4", "modules_to_not_convert": ["model.layers.*.self_attn"]}
+    (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n")
+
+
 def tapped(name):
     parts = name.split(".")
     return name in ("model.embed_tokens", "model.norm") or (
@@ -119,9 +165,12 @@ def make(case, out):
     model = model_class(config).eval().float()
     spread(model, generator)
     model.tie_weights()
+    mxfp4 = to_mxfp4(model, generator) if case.endswith("/mxfp4") else None
     folder = out / case
     folder.mkdir(parents=True, exist_ok=True)
     model.save_pretrained(folder)
+    if mxfp4:
+        save_mxfp4(folder, mxfp4)
     (folder / "generation_config.json").unlink(missing_ok=True)
     tensors, taps = {}, {}
     for n, length in enumerate(PROMPT_LENGTHS):

@@ -81,7 +81,9 @@ double relative_error(const std::vector<float>& a, const std::vector<float>& b) 
   return std::sqrt(difference / norm);
 }
 
-double bound(DType dtype) {
+double bound(DType dtype, const Config& config = {}) {
+  // Where a router's scores are close, 8 bits choose another expert for some tokens.
+  if (config.experts > 0 && tensor::info(dtype).quantized) return 8e-2;
   switch (dtype) {
     case DType::kF32:
       return 1e-5;
@@ -117,7 +119,7 @@ TEST_P(Compiled, AgreesWithTheInterpreter) {
   auto interpreter = model.interpreter();
   for (const OwnedBatch& batch : two_steps(config().vocab)) {
     const auto expected = interpreter.run(graph::batch_inputs(batch.view())).outputs.at("logits").f32;
-    EXPECT_LT(relative_error(model.run(batch), expected), bound(dtype()));
+    EXPECT_LT(relative_error(model.run(batch), expected), bound(dtype(), config()));
   }
 }
 
@@ -134,7 +136,8 @@ TEST_P(Compiled, TapsAgreeWithTheInterpreterAndChangeNoBit) {
     ASSERT_EQ(taps.size(), expected.size());
     for (const runtime::Tap& tap : taps) {
       EXPECT_EQ(tap.shape, expected.at(tap.name).dims);
-      EXPECT_LT(relative_error({tap.values.begin(), tap.values.end()}, expected.at(tap.name).f32), bound(dtype()));
+      EXPECT_LT(relative_error({tap.values.begin(), tap.values.end()}, expected.at(tap.name).f32),
+                bound(dtype(), config()));
     }
   }
   EXPECT_TRUE(plain.executable().taps().empty());
@@ -191,7 +194,7 @@ TEST_P(Compiled, PassesKeepTheResult) {
       if (same_bits) {
         EXPECT_EQ(actual, expected[i]) << "without " << disabled.front();
       } else {
-        EXPECT_LT(relative_error(actual, expected[i]), bound(dtype())) << "without " << disabled.front();
+        EXPECT_LT(relative_error(actual, expected[i]), bound(dtype(), config())) << "without " << disabled.front();
       }
     }
   };
@@ -213,11 +216,12 @@ std::string case_name(const testing::TestParamInfo<Case>& instance) {
 
 INSTANTIATE_TEST_SUITE_P(Float, Compiled,
                          testing::Combine(testing::Values("llama", "untied", "qwen2", "gemma3", "gemma2", "sinks",
-                                                          "odd"),
+                                                          "odd", "experts", "biased_experts", "grouped_experts",
+                                                          "odd_experts"),
                                           testing::Values(DType::kF32, DType::kBF16)),
                          case_name);
 INSTANTIATE_TEST_SUITE_P(Quantized, Compiled,
-                         testing::Combine(testing::Values("llama", "gemma3"),
+                         testing::Combine(testing::Values("llama", "gemma3", "experts"),
                                           testing::Values(DType::kQ8_0, DType::kQ4_0)),
                          case_name);
 

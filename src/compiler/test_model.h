@@ -25,7 +25,11 @@ struct Config {
   bool tied = true, bias = false, qk_norm = false, post_norms = false, sinks = false, interleaved = false;
   bool gelu = false;  ///< gelu_tanh instead of silu
   double norm_offset = 0.0, embedding_scale = 1.0, softcap = 0.0, logit_softcap = 0.0;
-  int window = 0;  ///< of the odd layers
+  int window = 0;   ///< of the odd layers
+  int experts = 0;  ///< 0: a dense MLP; else the odd layers have so many experts of `intermediate`
+  bool expert_bias = false;
+  graph::RouterOptions router = {};
+  bool correction_bias = false;
 };
 
 /// Records the decoder, "logits" and a tap for each layer.
@@ -94,11 +98,24 @@ class Decoder {
     const Value up = matmul(x, name + ".up_proj", c_.intermediate, false);
     return matmul((c_.gelu ? gelu_tanh(gate) : silu(gate)) * up, name + ".down_proj", c_.hidden, false);
   }
+  Value experts(Value x, const std::string& name) {
+    const Value correction =
+        c_.correction_bias ? g_.weight(name + ".correction", {c_.experts}, WeightUse::kVector) : Value();
+    const auto [ids, weights] = route_experts(matmul(x, name + ".router", c_.experts, false), c_.router, correction);
+    const auto expert = [&, ids = ids](Value in, const char* proj, int n) {
+      const std::string weight = name + "." + proj;
+      return expert_linear(in, ids, g_.weight(weight, {c_.experts, n, in.dim(-1).size()}, WeightUse::kMatmul),
+                           c_.expert_bias ? g_.weight(weight + ".bias", {c_.experts, n}, WeightUse::kVector) : Value());
+    };
+    const Value gate = expert(x, "gate_proj", c_.intermediate), up = expert(x, "up_proj", c_.intermediate);
+    return combine_experts(expert((c_.gelu ? gelu_tanh(gate) : silu(gate)) * up, "down_proj", c_.hidden), weights);
+  }
   Value block(Value x, const std::string& name, int layer) {
     Value y = attend(norm(x, name + ".input_norm", c_.hidden), name + ".attn", layer);
     if (c_.post_norms) y = norm(y, name + ".post_attn_norm", c_.hidden);
     x = x + y;
-    y = mlp(norm(x, name + ".mlp_norm", c_.hidden), name + ".mlp");
+    y = norm(x, name + ".mlp_norm", c_.hidden);
+    y = c_.experts > 0 && layer % 2 == 1 ? experts(y, name + ".mlp") : mlp(y, name + ".mlp");
     if (c_.post_norms) y = norm(y, name + ".post_mlp_norm", c_.hidden);
     return x + y;
   }
@@ -116,11 +133,13 @@ class RandomWeights final : public WeightProvider {
     std::mt19937 random(seed);
     for (const auto& request : g.weights()) {
       const auto& dims = request.type.dims;
-      const bool vector = dims.size() == 1;
+      const bool vector = request.uses.front() == WeightUse::kVector;
+      std::int64_t rows = 1;
+      for (std::size_t i = 0; i + 1 < dims.size(); ++i) rows *= dims[i].size();
       const auto it = dtypes.find(request.name);
       const DType dtype = vector ? DType::kF32 : it != dtypes.end() ? it->second : matrix_dtype;
       Stored& stored = stored_[request.name];
-      stored.view = {.dtype = dtype, .n = vector ? 1 : dims[0].size(), .k = dims.back().size()};
+      stored.view = {.dtype = dtype, .n = rows, .k = dims.back().size()};
       stored.view.row_bytes = tensor::bytes_of(dtype, stored.view.k);
       fill(stored, random, vector);
       stored.view.data = stored.bytes.data();
@@ -219,6 +238,22 @@ inline std::map<std::string, Config> configs() {
        {.qk_norm = true, .post_norms = true, .gelu = true, .norm_offset = 1.0, .embedding_scale = 8.0, .window = 5}},
       {"gemma2", {.post_norms = true, .gelu = true, .softcap = 5.0, .logit_softcap = 3.0, .window = 70}},
       {"sinks", {.heads = 8, .kv_heads = 1, .sinks = true, .interleaved = true}},
+      {"experts", {.experts = 6, .router = {.top_k = 2, .normalize = true}}},
+      {"biased_experts",
+       {.experts = 5, .expert_bias = true, .router = {.top_k = 3, .scoring = graph::RouterScoring::kSoftmaxOfChosen}}},
+      {"grouped_experts",
+       {.gelu = true,
+        .experts = 16,
+        .router = {.top_k = 4,
+                   .scoring = graph::RouterScoring::kSigmoidOfEach,
+                   .normalize = true,
+                   .epsilon = 1e-20,
+                   .scale = 2.5,
+                   .n_group = 4,
+                   .topk_group = 2,
+                   .group_score = graph::GroupScore::kSumOfTwo},
+        .correction_bias = true}},
+      {"odd_experts", {.hidden = 96, .intermediate = 40, .experts = 3, .router = {.top_k = 3}}},
       {"odd", {.hidden = 96, .heads = 3, .kv_heads = 3, .head_dim = 10, .intermediate = 160, .vocab = 67}}};
 }
 

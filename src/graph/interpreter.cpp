@@ -98,6 +98,9 @@ Interpreter::Results Interpreter::run(const std::map<std::string, Tensor>& input
       if (type.dtype == DType::kF32) {
         tensor.dims = resolve(type, sizes);
         tensor.f32.resize(static_cast<std::size_t>(tensor.elements()));
+      } else if (type.dtype == DType::kI32) {
+        tensor.dims = resolve(type, sizes);
+        tensor.i32.resize(static_cast<std::size_t>(tensor.elements()));
       } else {  // the state of a KV cache: only its head dims are known
         for (const Dim& dim : type.dims) tensor.dims.push_back(dim.symbolic() ? 0 : dim.size());
       }

@@ -59,4 +59,35 @@ struct AttentionOptions {
 /// Causal attention over the paged cache: q [T, heads, key_dim] → [T, heads, value_dim]. sinks: [heads], or none.
 Value attention(Value q, Value cache, AttentionOptions options, Value sinks = {});
 
+// -- mixture of experts. k = top_k; E experts
+/// What a router's logits become before the largest are chosen.
+enum class RouterScoring : std::uint8_t {
+  kSoftmaxOfAll,     ///< over all experts (Mixtral, Qwen-MoE)
+  kSigmoidOfEach,    ///< of each (DeepSeek-V3)
+  kSoftmaxOfChosen,  ///< chosen by the logits, then a softmax over the chosen (Granite, GPT-OSS)
+};
+enum class GroupScore : std::uint8_t { kMax, kSumOfTwo };  ///< DeepSeek-V2; DeepSeek-V3
+struct RouterOptions {
+  int top_k = 1;
+  RouterScoring scoring = RouterScoring::kSoftmaxOfAll;
+  bool normalize = false;  ///< weights of a token are divided by (their sum + epsilon)
+  double epsilon = 0.0;
+  double scale = 1.0;  ///< of the weights, last
+  /// The experts are n_group groups of equal size; only those of the best topk_group groups may be chosen.
+  int n_group = 1, topk_group = 1;
+  GroupScore group_score = GroupScore::kMax;  ///< of a group: its largest score, or the sum of its two largest
+};
+struct Routing {
+  Value ids;      ///< [T, k] i32, distinct, the largest score first
+  Value weights;  ///< [T, k]
+};
+/// logits [T, E] → the k experts of each token. Of equal scores the lower index wins, as torch.topk does in practice on
+/// CPUs (it promises nothing). correction_bias [E] is added to the scores for the choice only (DeepSeek-V3).
+Routing route_experts(Value logits, const RouterOptions& options, Value correction_bias = {});
+/// x [T, K], or [T, k, K] one row a choice; ids [T, k]; weight [E, N, K]; bias [E, N] or none → [T, k, N], where row
+/// (t, j) is multiplied by the matrix of expert ids[t, j].
+Value expert_linear(Value x, Value ids, Value weight, Value bias = {});
+/// y [T, k, H], weights [T, k] → [T, H]: the weighted sum over k, in that order.
+Value combine_experts(Value y, Value weights);
+
 }  // namespace tenon::graph

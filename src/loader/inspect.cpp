@@ -38,6 +38,7 @@ void write_weights(std::ostream& out, const PreparedModel& prepared) {
   for (const auto& [name, binding] : map.bindings) {
     out << "  " << name << " " << tensor::name(binding.tensor->dtype) << tensor::to_string(binding.tensor->shape);
     if (binding.file_name != name) out << " <- " << binding.file_name;
+    if (!binding.experts.empty()) out << " … " << binding.experts.back().file_name;
     out << "\n";
   }
 }

@@ -191,14 +191,23 @@ Result<tensor::RowView> CheckpointWeights::weight(const std::string& name) {
   const model::WeightBinding& binding = it->second;
   // Without data only sizes and the dtype count.
   const model::Transform transform = binding.tensor->data == nullptr ? model::Transform{} : binding.transform;
-  TENON_ASSIGN(tensor::RowView rows, model::transformed(*binding.tensor, transform, binding.file_name));
+  const tensor::TensorView* companion = binding.tensor->data == nullptr ? nullptr : binding.companion;
+  TENON_ASSIGN(tensor::RowView rows, model::transformed(*binding.tensor, transform, binding.file_name, companion));
+  if (rows.data == nullptr) rows.dtype = model::transformed_dtype(binding.tensor->dtype, binding.transform);
+  if (!binding.experts.empty()) {
+    rows.part_rows = rows.n;
+    rows.n *= static_cast<std::int64_t>(binding.experts.size());
+    for (const auto& expert : binding.experts) rows.parts.push_back(expert.tensor->data);
+  }
   if (rows.owner == nullptr) rows.owner = checkpoint_;
   return rows;
 }
 
 void CheckpointWeights::release(const std::string& name) {
   const auto it = map_.bindings.find(name);
-  if (checkpoint_ != nullptr && it != map_.bindings.end()) checkpoint_->release(it->second.file_name);
+  if (checkpoint_ == nullptr || it == map_.bindings.end()) return;
+  checkpoint_->release(it->second.file_name);
+  for (const auto& expert : it->second.experts) checkpoint_->release(expert.file_name);
 }
 
 }  // namespace tenon::loader

@@ -7,6 +7,7 @@
 #include "graph/ops.h"
 #include "model/architecture.h"
 #include "nn/attention.h"
+#include "nn/experts.h"
 #include "nn/layers.h"
 #include "nn/rope.h"
 #include "nn/scope.h"

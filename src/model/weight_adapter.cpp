@@ -2,6 +2,8 @@
 
 #include <cctype>
 
+#include "model/expert_weights.h"
+
 namespace tenon::model {
 namespace {
 
@@ -94,7 +96,8 @@ std::string substitute(std::string_view pattern, const std::vector<std::string>&
 }
 
 Result<tensor::RowView> transformed(const tensor::TensorView& tensor, const Transform& transform,
-                                    const std::string& name) {
+                                    const std::string& name, const tensor::TensorView* companion) {
+  if (companion != nullptr) return mxfp4_rows(tensor, *companion, transform, name);
   const std::int64_t k = tensor.shape.empty() ? 1 : tensor.shape.back();
   const std::int64_t n = k == 0 ? 0 : tensor::elements(tensor.shape) / k;
   if (k % tensor::info(tensor.dtype).block_elements != 0)
@@ -131,8 +134,9 @@ Result<tensor::RowView> transformed(const tensor::TensorView& tensor, const Tran
       for (std::size_t i = 0; i < values->size(); ++i) (*values)[i] = (*stored)[static_cast<std::size_t>(order[i])];
       return one_row(std::move(values));
     }
+    default:
+      return expert_rows(tensor, transform, name);
   }
-  return rows;
 }
 
 }  // namespace tenon::model

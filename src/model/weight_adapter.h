@@ -18,17 +18,32 @@ struct Transform {
     kNone,
     kUnpermuteRope,  ///< rows of each head from rope pairs (2i, 2i+1) to (i, i + head_dim/2): GGUF's llama q and k
     kAdd,            ///< a vector plus `constant`, as float32: GGUF's Gemma norms hold 1 + w
+    // Tensors that hold two matrices of every expert; `part` 0 or 1 is taken.
+    kHalf,                ///< [experts, 2 n, k] → [experts, n, k]: the first or the second n rows
+    kAlternate,           ///< the same, rows 2i + part
+    kTranspose,           ///< [experts, k, n] → [experts, n, k], copied
+    kTransposeHalf,       ///< [experts, k, 2 n] → [experts, n, k], copied: the first or the second n columns
+    kTransposeAlternate,  ///< the same, columns 2i + part
+    // MXFP4 (OCP Microscaling v1.0): blocks [experts, n, k/32, 16] of 4-bit codes beside scales [experts, n, k/32],
+    // whose name ends in _scales instead of _blocks. Every such value is one of Q5_0, which it becomes.
+    kMxfp4,             ///< → [experts, n, k]
+    kMxfp4Alternate,    ///< [experts, 2 n, k/32, 16] → [experts, n, k]: rows 2i + part
+    kAlternateColumns,  ///< [experts, 2 n] → [experts, n] as float32: columns 2i + part
   };
   Kind kind = Kind::kNone;
   int head_dim = 0;
   float constant = 0.0f;
+  int part = 0;
 
   static Transform unpermute_rope(int head_dim) { return {Kind::kUnpermuteRope, head_dim, 0.0f}; }
   static Transform add(float constant) { return {Kind::kAdd, 0, constant}; }
+  static Transform half(int part) { return {Kind::kHalf, 0, 0.0f, part}; }
+  static Transform of_experts(Kind kind, int part = 0) { return {kind, 0, 0.0f, part}; }
 };
 
 /// A tensor of the file and what we call it. In patterns {i}, {j}, … stand for a number and * for anything; `ours`
-/// repeats what they matched.
+/// repeats what they matched. "experts.w[{e}]" is matrix e of our experts.w [experts, n, k]: checkpoints hold a tensor
+/// an expert, or all in one.
 struct WeightRule {
   std::string_view file;  ///< "blk.{i}.attn_q.weight"
   std::string_view ours;  ///< "model.layers.{i}.self_attn.q_proj.weight"
@@ -36,7 +51,8 @@ struct WeightRule {
 };
 
 struct WeightAdapter {
-  std::vector<WeightRule> rules;               ///< the first that matches counts
+  /// The first that matches counts, and so do those that follow it with the same `file`: a tensor of several weights.
+  std::vector<WeightRule> rules;
   std::vector<std::string_view> ignored = {};  ///< patterns of tensors that are not used; they win over rules
 };
 
@@ -48,9 +64,17 @@ std::optional<std::vector<std::string>> match(std::string_view pattern, std::str
 /// `pattern` with its {i} and * replaced by `parts`, in order.
 std::string substitute(std::string_view pattern, const std::vector<std::string>& parts);
 
-/// The tensor as rows after its transform. A vector (rank 1) is one row. Only kAdd, and kUnpermuteRope of a vector,
-/// convert data (to float32); the rest is views. The view's data must be there.
+/// What a tensor of this shape becomes; an empty shape where the transform does not suit it.
+tensor::Shape transformed_shape(const tensor::Shape& shape, const Transform& transform);
+
+/// The dtype of the transformed rows.
+tensor::DType transformed_dtype(tensor::DType dtype, const Transform& transform);
+/// The tensor that a transform wants beside the one of this name; "" if none.
+std::string companion_name(const std::string& file_name, const Transform& transform);
+
+/// The tensor as rows after its transform. A vector (rank 1) is one row. kAdd, and kUnpermuteRope of a vector,
+/// convert data (to float32), kTranspose… copy it; the rest is views. The view's data must be there.
 Result<tensor::RowView> transformed(const tensor::TensorView& tensor, const Transform& transform,
-                                    const std::string& name);
+                                    const std::string& name, const tensor::TensorView* companion = nullptr);
 
 }  // namespace tenon::model

@@ -2,6 +2,9 @@
 
 #include <algorithm>
 #include <array>
+#include <charconv>
+#include <optional>
+#include <unordered_map>
 #include <unordered_set>
 
 namespace tenon::model {
@@ -61,13 +64,75 @@ tensor::Shape shape_of(const graph::Type& type) {
   return shape;
 }
 
+// What the adapter calls a tensor of the file: "name", or "name[3]" of an expert.
+struct Target {
+  std::string ours;
+  std::optional<std::size_t> expert;
+  Transform transform;
+};
+
+Target target(const std::string& name, const Transform& transform) {
+  const std::size_t open = name.ends_with(']') ? name.rfind('[') : std::string::npos;
+  if (open == std::string::npos) return {name, std::nullopt, transform};
+  std::size_t expert = 0;
+  const char* end = name.data() + name.size() - 1;
+  const auto [at, error] = std::from_chars(name.data() + open + 1, end, expert);
+  if (error != std::errc() || at != end) return {name, std::nullopt, transform};
+  return {name.substr(0, open), expert, transform};
+}
+
+std::vector<Target> targets(const WeightAdapter& adapter, const std::string& file_name) {
+  std::vector<Target> found;
+  std::string_view pattern;
+  for (const WeightRule& rule : adapter.rules) {
+    if (!found.empty() && rule.file != pattern) break;
+    if (const auto parts = match(rule.file, file_name)) {
+      pattern = rule.file;
+      found.push_back(target(substitute(rule.ours, *parts), rule.transform));
+    }
+  }
+  return found;
+}
+
+// Adds an expert's tensor; false if the weight has no such expert or has it already.
+bool add_expert(WeightBinding& binding, std::size_t expert, const std::string& file_name,
+                const tensor::TensorView* tensor, const graph::Type& type) {
+  const auto experts = static_cast<std::size_t>(type.dims.size() == 3 ? type.dims[0].size() : 0);
+  if (expert >= experts) return false;
+  binding.experts.resize(experts);
+  if (binding.experts[expert].tensor != nullptr) return false;
+  binding.experts[expert] = {file_name, tensor};
+  return true;
+}
+
+// What is wrong with a weight of which each expert has a tensor; "" if nothing.
+std::string experts_gap(const std::string& ours, const WeightBinding& binding, const tensor::Shape& shape,
+                        const weights::Checkpoint& checkpoint, const ModelConfig& config) {
+  const tensor::Shape each(shape.begin() + 1, shape.end());
+  for (std::size_t e = 0; e < binding.experts.size(); ++e) {
+    const auto& [file_name, tensor] = binding.experts[e];
+    if (tensor == nullptr) {
+      return "the checkpoint has no tensor for expert " + std::to_string(e) + " of " + ours + ", though it has " +
+             binding.file_name + ": it is incomplete, or the config's number of experts is that of another model";
+    }
+    if (tensor->shape != each) {
+      return shape_gap(file_name, tensor->shape, each, checkpoint.file_of(file_name), config);
+    }
+    if (tensor->dtype != binding.tensor->dtype) {
+      return "tensor " + file_name + " is " + tensor::name(tensor->dtype) + " and " + binding.file_name + " " +
+             tensor::name(binding.tensor->dtype) + ": the experts of one layer must be stored alike";
+    }
+  }
+  return "";
+}
+
 }  // namespace
 
 WeightMap map_weights(const graph::Graph& graph, const weights::Checkpoint& checkpoint, const WeightAdapter& adapter,
                       const ModelConfig& config) {
   WeightMap map;
-  std::unordered_set<std::string> wanted;
-  for (const auto& request : graph.weights()) wanted.insert(request.name);
+  std::unordered_map<std::string, const graph::Type*> wanted;
+  for (const auto& request : graph.weights()) wanted.emplace(request.name, &request.type);
   std::vector<std::pair<std::string, std::string>> unexpected;  // file name, our name ("" if no rule matched)
 
   for (const std::string& file_name : checkpoint.names()) {
@@ -75,24 +140,45 @@ WeightMap map_weights(const graph::Graph& graph, const weights::Checkpoint& chec
       map.ignored.push_back(file_name);
       continue;
     }
-    std::string ours;
-    Transform transform;
-    for (const WeightRule& rule : adapter.rules) {
-      const auto parts = match(rule.file, file_name);
-      if (!parts) continue;
-      ours = substitute(rule.ours, *parts);
-      transform = rule.transform;
-      break;
+    const std::vector<Target> found = targets(adapter, file_name);
+    if (found.empty()) unexpected.emplace_back(file_name, "");
+    for (const auto& [ours, expert, transform] : found) {
+      const auto want = wanted.find(ours);
+      if (want == wanted.end()) {
+        unexpected.emplace_back(file_name, ours);
+        continue;
+      }
+      const tensor::TensorView* tensor = checkpoint.find(file_name);
+      const auto [it, fresh] = map.bindings.emplace(
+          ours, WeightBinding{.file_name = file_name, .transform = transform, .tensor = tensor, .uses = {}});
+      if (expert && (fresh || !it->second.experts.empty())) {
+        if (!add_expert(it->second, *expert, file_name, tensor, *want->second)) {
+          unexpected.emplace_back(file_name, ours + "[" + std::to_string(*expert) + "]");
+          if (fresh) map.bindings.erase(it);
+        }
+      } else if (!fresh) {
+        map.gaps.push_back("tensors " + it->second.file_name + " and " + file_name + " are both " + ours);
+      }
     }
-    if (!wanted.contains(ours)) {
-      unexpected.emplace_back(file_name, ours);
-      continue;
-    }
-    const auto [it, fresh] = map.bindings.emplace(
-        ours, WeightBinding{
-                  .file_name = file_name, .transform = transform, .tensor = checkpoint.find(file_name), .uses = {}});
-    if (!fresh) map.gaps.push_back("tensors " + it->second.file_name + " and " + file_name + " are both " + ours);
   }
+
+  std::unordered_set<std::string> companions;
+  for (auto& [ours, binding] : map.bindings) {
+    const std::string name = companion_name(binding.file_name, binding.transform);
+    if (name.empty()) continue;
+    companions.insert(name);
+    binding.companion = checkpoint.find(name);
+    tensor::Shape shape = binding.tensor->shape;
+    if (!shape.empty()) shape.pop_back();
+    if (binding.companion == nullptr) {
+      map.gaps.push_back("the checkpoint has no tensor " + name + ", which belongs to " + binding.file_name);
+    } else if (binding.companion->shape != shape || binding.companion->dtype != DType::kU8) {
+      map.gaps.push_back("tensor " + name + " is " + tensor::name(binding.companion->dtype) +
+                         tensor::to_string(binding.companion->shape) + ", but " + binding.file_name + " needs U8" +
+                         tensor::to_string(shape));
+    }
+  }
+  std::erase_if(unexpected, [&](const auto& tensor) { return companions.contains(tensor.first); });
 
   for (const auto& request : graph.weights()) {
     const auto it = map.bindings.find(request.name);
@@ -108,17 +194,20 @@ WeightMap map_weights(const graph::Graph& graph, const weights::Checkpoint& chec
     }
     WeightBinding& binding = it->second;
     binding.uses = request.uses;
-    map.parameters += tensor::elements(binding.tensor->shape);
-    if (!is_computable(binding.tensor->dtype)) {
+    const tensor::Shape shape = shape_of(request.type);
+    map.parameters += tensor::elements(shape);
+    if (!is_computable(transformed_dtype(binding.tensor->dtype, binding.transform))) {
       map.gaps.push_back("tensor " + binding.file_name + " in " + checkpoint.file_of(binding.file_name) + " is " +
                          tensor::name(binding.tensor->dtype) +
                          ", with which Tenon cannot compute: use a checkpoint of F32, "
                          "F16 or BF16, or a GGUF file");
     }
-    const tensor::Shape shape = shape_of(request.type);
-    if (binding.tensor->shape != shape) {
-      map.gaps.push_back(
-          shape_gap(binding.file_name, binding.tensor->shape, shape, checkpoint.file_of(binding.file_name), config));
+    if (!binding.experts.empty()) {
+      std::string gap = experts_gap(request.name, binding, shape, checkpoint, config);
+      if (!gap.empty()) map.gaps.push_back(std::move(gap));
+    } else if (const auto becomes = transformed_shape(binding.tensor->shape, binding.transform); becomes != shape) {
+      const auto& seen = becomes.empty() ? binding.tensor->shape : becomes;
+      map.gaps.push_back(shape_gap(binding.file_name, seen, shape, checkpoint.file_of(binding.file_name), config));
     }
   }
 

@@ -13,9 +13,15 @@
 namespace tenon::model {
 
 struct WeightBinding {
-  std::string file_name;  ///< the tensor's name in the checkpoint
+  std::string file_name;  ///< the tensor's name in the checkpoint; of experts with a tensor each, the first's
   Transform transform;
   const tensor::TensorView* tensor = nullptr;
+  struct Expert {
+    std::string file_name;
+    const tensor::TensorView* tensor = nullptr;
+  };
+  const tensor::TensorView* companion = nullptr;  ///< scales beside the tensor, where the transform wants them
+  std::vector<Expert> experts = {};               ///< a tensor an expert, or none: all are in `tensor`
   std::vector<graph::WeightUse> uses;
 };
 

@@ -3,12 +3,26 @@
 
 #include <map>
 #include <optional>
+#include <tuple>
 
 #include "compiler/lowering/lower.h"
 #include "graph/ops/op.h"
+#include "runtime/steps/experts.h"
 #include "runtime/steps/rope.h"
 
 namespace tenon::compiler {
+
+/// The grouping of one router's choices: where it lies.
+struct ExpertGrouping {
+  View view;
+  runtime::GroupingPlace place;  ///< its offset is set by the memory plan
+};
+
+/// Rows packed for the matmuls of each expert: where they lie.
+struct ExpertOperand {
+  View view;
+  runtime::ExpertOperandPlace place;  ///< its offset is set by the memory plan
+};
 
 class Lowerer {
  public:
@@ -35,7 +49,9 @@ class Lowerer {
   // -- weights
   std::int64_t vector(const std::vector<int>& values);
   bool is_vector(int value) const;
-  runtime::MatrixPlace matrix(const graph::LinearParts<int>& parts);
+  /// Weights beside one another; of stacked ones [experts, n, k] the place of the first expert's, which the others
+  /// follow. `alternate`: their panels take turns (gate, up).
+  runtime::MatrixPlace matrix(const std::vector<int>& weights, bool alternate);
   std::int64_t reserve_weights(std::int64_t bytes);
 
   // -- steps
@@ -64,6 +80,15 @@ class Lowerer {
   void lower_rope(const Node& node);
   void lower_kv_append(const Node& node);
   void lower_attention(const Node& node);
+  void lower_route_experts(const Node& node);
+  void lower_expert_linear(const Node& node);
+  void lower_combine_experts(const Node& node);
+  /// Rows of values [T, top_k, n] lie sorted by expert (experts.cpp): only what treats every row alike may see them.
+  void check_grouped(const Node& node);
+  /// The grouping of the choices `ids`, made by a step when first asked for.
+  const ExpertGrouping& grouping(int ids);
+  /// x packed for the matmuls of each expert.
+  const ExpertOperand& expert_operand(int x, int ids, tensor::DType dtype);
   runtime::RopeData rope_shape(const Node& node, int x, int table) const;
   void check_layer(const Node& node, const graph::Type& cache) const;
   void expect_input(int value, const char* name) const;
@@ -85,6 +110,9 @@ class Lowerer {
   std::map<std::vector<int>, std::size_t> matrices_;
   std::map<std::string, std::size_t> tables_;
   std::map<std::int64_t, int> caches_;
+  std::map<int, int> grouped_;  // value whose rows are sorted by expert -> the ids that it was sorted by
+  std::map<int, ExpertGrouping> groupings_;
+  std::map<std::tuple<int, int, tensor::DType>, ExpertOperand> expert_operands_;
 };
 
 }  // namespace tenon::compiler

@@ -52,15 +52,27 @@ std::optional<RowInstruction> kernel_of(const graph::RowInstruction& link) {
 void Lowerer::lower_node(const Node& node) {
   using Handler = void (Lowerer::*)(const Node&);
   static const std::unordered_map<const graph::Op*, Handler> handlers = {
-      {&graph::kEmbedding, &Lowerer::lower_embedding},  {&graph::kScaledEmbedding, &Lowerer::lower_embedding},
-      {&graph::kRowwise, &Lowerer::lower_rowwise},      {&graph::kPack, &Lowerer::lower_pack},
-      {&graph::kRmsNormPack, &Lowerer::lower_pack},     {&graph::kFusedLinear, &Lowerer::lower_linear},
-      {&graph::kReshape, &Lowerer::lower_reshape},      {&graph::kSlice, &Lowerer::lower_slice},
-      {&graph::kConcat, &Lowerer::lower_concat},        {&graph::kGatherRows, &Lowerer::lower_gather},
-      {&graph::kRopeTable, &Lowerer::lower_rope_table}, {&graph::kRope, &Lowerer::lower_rope},
-      {&graph::kKvAppend, &Lowerer::lower_kv_append},   {&graph::kRopeKvAppend, &Lowerer::lower_kv_append},
+      {&graph::kEmbedding, &Lowerer::lower_embedding},
+      {&graph::kScaledEmbedding, &Lowerer::lower_embedding},
+      {&graph::kRowwise, &Lowerer::lower_rowwise},
+      {&graph::kPack, &Lowerer::lower_pack},
+      {&graph::kRmsNormPack, &Lowerer::lower_pack},
+      {&graph::kFusedLinear, &Lowerer::lower_linear},
+      {&graph::kReshape, &Lowerer::lower_reshape},
+      {&graph::kSlice, &Lowerer::lower_slice},
+      {&graph::kConcat, &Lowerer::lower_concat},
+      {&graph::kGatherRows, &Lowerer::lower_gather},
+      {&graph::kRopeTable, &Lowerer::lower_rope_table},
+      {&graph::kRope, &Lowerer::lower_rope},
+      {&graph::kKvAppend, &Lowerer::lower_kv_append},
+      {&graph::kRopeKvAppend, &Lowerer::lower_kv_append},
       {&graph::kAttention, &Lowerer::lower_attention},
+      {&graph::kRouteExperts, &Lowerer::lower_route_experts},
+      {&graph::kExpertLinear, &Lowerer::lower_expert_linear},
+      {&graph::kFusedExpertLinear, &Lowerer::lower_expert_linear},
+      {&graph::kCombineExperts, &Lowerer::lower_combine_experts},
   };
+  check_grouped(node);
   const auto it = handlers.find(node.op);
   if (it != handlers.end()) return (this->*it->second)(node);
   if (!graph::is_rowwise(node)) reject("there is no kernel for it over these operands");
@@ -167,7 +179,7 @@ void Lowerer::lower_linear(const Node& node) {
   const int operand = packed_of_[static_cast<std::size_t>(parts.x)];
   if (operand < 0) reject("a weight is no tensor of the checkpoint");
   const auto index = static_cast<std::size_t>(operand);
-  runtime::MatmulStep::Data data{.weight = matrix(parts)};
+  runtime::MatmulStep::Data data{.weight = matrix(parts.weights, parts.epilogue > graph::LinearEpilogue::kAdd)};
   if (!parts.biases.empty()) data.bias = vector(parts.biases);
   data.epilogue = static_cast<kernels::Epilogue>(parts.epilogue);
   View y;

@@ -21,11 +21,10 @@ Result<tensor::RowView> fetch(WeightProvider& provider, const std::string& name,
 
 constexpr std::int64_t kHugePage = std::int64_t{2} << 20;
 
-// Row pointers of one panel of one source; null beyond its last row.
-void pack_one(const tensor::RowView& rows, tensor::DType dtype, std::int64_t panel, std::byte* out) {
+// Row pointers of one panel of one source, whose rows end before `last`; null from there on.
+void pack_one(const tensor::RowView& rows, tensor::DType dtype, std::int64_t first, std::int64_t last, std::byte* out) {
   std::array<const std::byte*, kernels::kPanel> pointers{};
-  const std::int64_t first = panel * kernels::kPanel;
-  for (std::int64_t i = first; i < std::min(rows.n, first + kernels::kPanel); ++i) {
+  for (std::int64_t i = first; i < std::min(last, first + kernels::kPanel); ++i) {
     pointers[static_cast<std::size_t>(i - first)] = rows.row(i);
   }
   kernels::kernels().pack_panel(dtype, rows.k, rows.dtype, pointers.data(), out);
@@ -34,15 +33,20 @@ void pack_one(const tensor::RowView& rows, tensor::DType dtype, std::int64_t pan
 Status pack_matrix(const MatrixRecipe& recipe, WeightProvider& provider, ThreadPool& pool, std::byte* base) {
   std::int64_t begin = 0;  // panel of the whole matrix where this source starts
   for (std::size_t s = 0; s < recipe.weights.size(); ++s) {
-    TENON_ASSIGN(const tensor::RowView rows, fetch(provider, recipe.weights[s], recipe.sizes[s], recipe.place.k));
-    const std::int64_t panels = (rows.n + kernels::kPanel - 1) / kernels::kPanel;
+    TENON_ASSIGN(const tensor::RowView rows,
+                 fetch(provider, recipe.weights[s], recipe.experts * recipe.sizes[s], recipe.place.k));
+    const std::int64_t size = recipe.sizes[s], panels = (size + kernels::kPanel - 1) / kernels::kPanel;
     // About a huge page at a time: two threads that first touch one page at the same moment both have it zeroed.
-    const std::int64_t grain = std::clamp<std::int64_t>(kHugePage / recipe.place.panel_bytes, 1,
-                                                        std::max<std::int64_t>(1, panels / (2 * pool.size())));
-    pool.parallel_for(panels, grain, [&](std::int64_t from, std::int64_t to) {
-      for (std::int64_t p = from; p < to; ++p) {
-        const std::int64_t target = recipe.alternate ? 2 * p + static_cast<std::int64_t>(s) : begin + p;
-        pack_one(rows, recipe.place.dtype, p, base + recipe.place.offset + target * recipe.place.panel_bytes);
+    const std::int64_t grain =
+        std::clamp<std::int64_t>(kHugePage / recipe.place.panel_bytes, 1,
+                                 std::max<std::int64_t>(1, recipe.experts * panels / (2 * pool.size())));
+    pool.parallel_for(recipe.experts * panels, grain, [&](std::int64_t from, std::int64_t to) {
+      for (std::int64_t i = from; i < to; ++i) {
+        const std::int64_t expert = i / panels, p = i % panels;
+        const std::int64_t in_expert = recipe.alternate ? 2 * p + static_cast<std::int64_t>(s) : begin + p;
+        const std::int64_t target = expert * recipe.place.panels() + in_expert;
+        pack_one(rows, recipe.place.dtype, expert * size + p * kernels::kPanel, (expert + 1) * size,
+                 base + recipe.place.offset + target * recipe.place.panel_bytes);
       }
     });
     begin += panels;
@@ -57,11 +61,13 @@ Status pack_vector(const VectorRecipe& recipe, WeightProvider& provider, std::by
     if (part.weight.empty()) {
       std::ranges::copy(part.constant, out);
     } else {
-      TENON_ASSIGN(const tensor::RowView rows, fetch(provider, part.weight, 1, part.size));
-      tensor::to_float(rows.dtype, rows.row(0), part.size, out);
+      TENON_ASSIGN(const tensor::RowView rows, fetch(provider, part.weight, part.rows, part.size));
+      for (std::int64_t i = 0; i < part.rows; ++i) {
+        tensor::to_float(rows.dtype, rows.row(i), part.size, out + i * part.size);
+      }
       provider.release(part.weight);
     }
-    out += part.size;
+    out += part.rows * part.size;
   }
   return {};
 }
@@ -75,7 +81,7 @@ Result<runtime::Weights> pack_weights(const Lowered& lowered, WeightProvider& pr
   // The largest first: its source and its packed form are then in memory while little else is.
   std::vector<const MatrixRecipe*> order;
   for (const MatrixRecipe& recipe : lowered.matrices) order.push_back(&recipe);
-  const auto size = [](const MatrixRecipe* recipe) { return recipe->place.n * recipe->place.k; };
+  const auto size = [](const MatrixRecipe* recipe) { return recipe->experts * recipe->place.n * recipe->place.k; };
   std::ranges::stable_sort(order, std::ranges::greater(), size);
   for (const MatrixRecipe* recipe : order) {
     TENON_TRY(pack_matrix(*recipe, provider, pool, weights.packed.data()));

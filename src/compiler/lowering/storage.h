@@ -72,6 +72,7 @@ struct MatrixRecipe {
   std::vector<std::string> weights;  ///< beside one another, each from a panel on
   std::vector<std::int64_t> sizes;   ///< rows of each
   bool alternate = false;            ///< the panels of two weights alternate (gate, up)
+  std::int64_t experts = 1;          ///< so many matrices one after another, each like `place`; `sizes` are of each
   runtime::MatrixPlace place;
 };
 
@@ -79,7 +80,7 @@ struct VectorRecipe {
   struct Part {
     std::string weight;  ///< or, if empty:
     std::vector<float> constant;
-    std::int64_t size = 0;
+    std::int64_t rows = 1, size = 0;  ///< a row an expert
   };
   std::vector<Part> parts;
   std::int64_t offset = 0;

@@ -108,32 +108,36 @@ std::int64_t Lowerer::vector(const std::vector<int>& values) {
   std::int64_t elements = 0;
   for (int value : values) {
     const graph::ValueInfo& info = graph_.info(value);
-    if (!is_vector(value) || info.type.dims.size() != 1)
+    const auto& dims = info.type.dims;
+    if (!is_vector(value) || dims.empty() || dims.size() > 2)
       reject("an operand is " + to_string(info.type) + ", no vector");
-    recipe.parts.push_back({.weight = info.name, .constant = info.constant, .size = info.type.dims[0].size()});
-    elements += info.type.dims[0].size();
+    recipe.parts.push_back({.weight = info.name,
+                            .constant = info.constant,
+                            .rows = dims.size() == 2 ? dims[0].size() : 1,
+                            .size = dims.back().size()});
+    elements += recipe.parts.back().rows * recipe.parts.back().size;
   }
   recipe.offset = it->second = reserve_weights(elements * static_cast<std::int64_t>(sizeof(float)));
   out_.vectors.push_back(std::move(recipe));
   return it->second;
 }
 
-runtime::MatrixPlace Lowerer::matrix(const graph::LinearParts<int>& parts) {
-  const bool alternate = parts.epilogue > graph::LinearEpilogue::kAdd;
-  const auto [it, is_new] = matrices_.try_emplace(parts.weights, out_.matrices.size());
+runtime::MatrixPlace Lowerer::matrix(const std::vector<int>& weights, bool alternate) {
+  const auto [it, is_new] = matrices_.try_emplace(weights, out_.matrices.size());
   if (!is_new && out_.matrices[it->second].alternate == alternate) return out_.matrices[it->second].place;
-  const auto dtype = common_dtype(graph_, parts.weights, context_);
-  if (!dtype) reject("its weights are stored in different ways");
-  MatrixRecipe recipe{.alternate = alternate};
-  recipe.place = {.dtype = *dtype, .k = type(parts.weights[0]).dims[1].size()};
-  for (int weight : parts.weights) {
+  const auto dtype = common_dtype(graph_, weights, context_);
+  if (!dtype) reject("its weights are stored in different ways, or are no tensors of the checkpoint");
+  const auto& first = type(weights[0]).dims;
+  MatrixRecipe recipe{.alternate = alternate, .experts = first.size() == 3 ? first[0].size() : 1};
+  recipe.place = {.dtype = *dtype, .k = first.back().size()};
+  for (int weight : weights) {
     if (recipe.place.n % kernels::kPanel != 0) reject("a weight does not start on a panel");
     recipe.weights.push_back(graph_.info(weight).name);
-    recipe.sizes.push_back(type(weight).dims[0].size());
+    recipe.sizes.push_back(type(weight).dims[type(weight).dims.size() - 2].size());
     recipe.place.n += recipe.sizes.back();
   }
   recipe.place.panel_bytes = kernels::kernels().panel_bytes(*dtype, recipe.place.k);
-  recipe.place.offset = reserve_weights(recipe.place.bytes());
+  recipe.place.offset = reserve_weights(recipe.experts * recipe.place.bytes());
   it->second = out_.matrices.size();
   out_.matrices.push_back(recipe);
   return recipe.place;
@@ -165,6 +169,7 @@ int Lowerer::cache_storage(std::int64_t layer) {
 void Lowerer::keep_taps_of(const Node& node) {
   for (const auto& [name, value] : graph_.taps()) {
     if (std::ranges::find(node.outputs, value) == node.outputs.end()) continue;
+    if (grouped_.contains(value)) reject("a value whose rows lie sorted by expert cannot be tapped");
     const View from = view(value);
     const View kept = new_view(from.rows, from.columns);
     out_.storages[static_cast<std::size_t>(kept.storage)].pinned = true;

@@ -13,6 +13,7 @@ std::span<const Pass> passes() {
       Pass{"scale_into_embedding", fuse_scale_into_embedding},
       Pass{"fuse_bias", fuse_bias},
       Pass{"fuse_gate_up", fuse_gate_up},
+      Pass{"fuse_expert_gate_up", fuse_expert_gate_up},
       Pass{"fuse_qkv", fuse_qkv},
       Pass{"fuse_residual", fuse_residual},
       Pass{"fuse_rope_kv_append", fuse_rope_kv_append},

@@ -37,6 +37,7 @@ std::unique_ptr<Graph> merge_common_subexpressions(const Graph& graph, const Pas
 std::unique_ptr<Graph> fuse_scale_into_embedding(const Graph& graph, const PassContext& context);
 std::unique_ptr<Graph> fuse_bias(const Graph& graph, const PassContext& context);
 std::unique_ptr<Graph> fuse_gate_up(const Graph& graph, const PassContext& context);
+std::unique_ptr<Graph> fuse_expert_gate_up(const Graph& graph, const PassContext& context);
 std::unique_ptr<Graph> fuse_qkv(const Graph& graph, const PassContext& context);
 std::unique_ptr<Graph> fuse_residual(const Graph& graph, const PassContext& context);
 std::unique_ptr<Graph> fuse_rope_kv_append(const Graph& graph, const PassContext& context);

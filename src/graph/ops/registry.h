@@ -14,9 +14,10 @@ std::span<const Op* const> all_ops();
 
 // clang-format off
 #define TENON_OPS(X) \
-  X(kAdd) X(kAttention) X(kClamp) X(kConcat) X(kEmbedding) X(kFusedLinear) X(kGatherRows) X(kGelu) X(kGeluTanh) \
-  X(kKvAppend) X(kLayerNorm) X(kLinear) X(kMul) X(kPack) X(kRelu) X(kReshape) X(kRmsNorm) X(kRmsNormPack) \
-  X(kRope) X(kRopeKvAppend) X(kRopeTable) X(kRowwise) X(kScale) X(kScaledEmbedding) X(kSigmoid) X(kSilu) \
+  X(kAdd) X(kAttention) X(kClamp) X(kCombineExperts) X(kConcat) X(kEmbedding) X(kExpertLinear) X(kFusedExpertLinear) \
+  X(kFusedLinear) X(kGatherRows) X(kGelu) X(kGeluTanh) X(kKvAppend) X(kLayerNorm) X(kLinear) X(kMul) X(kPack) \
+  X(kRelu) X(kReshape) X(kRmsNorm) X(kRmsNormPack) X(kRope) X(kRopeKvAppend) X(kRopeTable) X(kRouteExperts) \
+  X(kRowwise) X(kScale) X(kScaledEmbedding) X(kSigmoid) X(kSilu) \
   X(kSlice) X(kSoftcap) X(kTanh)
 // clang-format on
 

@@ -1,0 +1,49 @@
+// transformers/models/granitemoe/configuration_granitemoe.py
+#include <array>
+
+#include "granitemoe.h"
+
+namespace tenon::architectures::granitemoe {
+
+std::shared_ptr<model::ModelConfig> parse_config(model::ConfigReader& config) {
+  auto c = std::make_shared<Config>();
+  c->vocab_size = config.integer("vocab_size");
+  c->hidden_size = config.integer("hidden_size");
+  c->intermediate_size = config.integer("intermediate_size");
+  c->num_hidden_layers = config.integer("num_hidden_layers", 1, 4096);
+  c->num_attention_heads = config.integer("num_attention_heads", 1, 65536);
+  c->num_key_value_heads = config.integer_or("num_key_value_heads", c->num_attention_heads, 1, 65536);
+  c->head_dim = config.integer_or("head_dim", c->hidden_size / c->num_attention_heads, 2, 65536);
+  c->max_position_embeddings = config.integer_or("max_position_embeddings", 2048);
+  c->rms_norm_eps = config.number_or("rms_norm_eps", 1e-6);
+  c->hidden_act = config.activation_or("hidden_act", "silu");
+  c->attention_bias = config.boolean_or("attention_bias", false);
+  c->num_local_experts = config.integer_or("num_local_experts", 8, 1, 65536);
+  c->num_experts_per_tok = config.integer_or("num_experts_per_tok", 2, 1, c->num_local_experts);
+  c->embedding_multiplier = config.number_or("embedding_multiplier", 1.0);
+  c->residual_multiplier = config.number_or("residual_multiplier", 1.0);
+  c->attention_multiplier = config.number_or("attention_multiplier", 1.0);
+  c->logits_scaling = config.number_or("logits_scaling", 1.0);
+  if (c->logits_scaling <= 0.0) config.fail("logits_scaling", "must be positive"), c->logits_scaling = 1.0;
+  c->tie_word_embeddings = config.boolean_or("tie_word_embeddings", false);
+  config.check_heads(c->num_attention_heads, c->num_key_value_heads, c->head_dim);
+  c->rope = config.rope(c->head_dim, c->max_position_embeddings);
+  c->max_length_limit = nn::rope_context_limit(c->rope);
+  return c;
+}
+
+Result<Json> config_from_gguf(const weights::Checkpoint& checkpoint) {
+  static constexpr std::array kFields = std::to_array<model::GgufField>({
+      {"expert_count", "num_local_experts"},
+      {"expert_used_count", "num_experts_per_tok"},
+      {"embedding_scale", "embedding_multiplier"},
+      {"residual_scale", "residual_multiplier"},
+      {"attention.scale", "attention_multiplier"},
+      {"logit_scale", "logits_scaling"},
+  });
+  TENON_ASSIGN(Json config, model::config_from_gguf(checkpoint, "GraniteMoeForCausalLM", kFields));
+  config["attention_bias"] = checkpoint.find("blk.0.attn_q.bias") != nullptr;
+  return config;
+}
+
+}  // namespace tenon::architectures::granitemoe

@@ -1,0 +1,40 @@
+// The weighted sum of what a token's experts made, in the order in which the router named them.
+#include "graph/ops.h"
+#include "graph/ops/registry.h"
+
+namespace tenon::graph {
+namespace {
+
+std::vector<Type> infer(const Signature& signature) {
+  expect_inputs(signature, 2, 2);
+  expect_float(signature, 0, "y", 3);
+  expect_float(signature, 1, "weights", 2);
+  const auto& y = signature.type(0).dims;
+  if (y.size() != 3 || signature.type(1).dims != std::vector<Dim>{y[0], y[1]}) {
+    reject(signature, describe(signature, 0, "y") + ", " + describe(signature, 1, "weights") +
+                          ": they must be [tokens, top_k, hidden] and [tokens, top_k]");
+  }
+  return {{DType::kF32, {y[0], y[2]}}};
+}
+
+void reference(Call& call) {
+  const Tensor &y = call.in(0), &weights = call.in(1);
+  const std::int64_t top_k = weights.last();
+  for (std::int64_t t = 0; t < call.out().rows(); ++t) {
+    for (std::int64_t n = 0; n < call.out().last(); ++n) {
+      double sum = 0;
+      for (std::int64_t j = 0; j < top_k; ++j) {
+        sum += static_cast<double>(weights.row(t)[j]) * y.row(t * top_k + j)[n];
+      }
+      call.out().row(t)[n] = static_cast<float>(sum);
+    }
+  }
+}
+
+}  // namespace
+
+constinit const Op kCombineExperts{.name = "combine_experts", .infer = infer, .reference = reference};
+
+Value combine_experts(Value y, Value weights) { return record(kCombineExperts, {y, weights}); }
+
+}  // namespace tenon::graph
