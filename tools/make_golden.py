@@ -138,7 +138,8 @@ def save_mxfp4(folder, experts):
 def tapped(name):
     parts = name.split(".")
     return name in ("model.embed_tokens", "model.norm") or (
-        name.startswith("model.layers.") and (len(parts) == 3 or (len(parts) == 4 and parts[3] in ("self_attn", "mlp"))))
+        name.startswith("model.layers.") and (len(parts) == 3 or (
+            len(parts) == 4 and parts[3] in ("self_attn", "mlp", "block_sparse_moe"))))
 
 
 def run(model, ids, taps=None):

@@ -35,7 +35,9 @@ std::shared_ptr<model::ModelConfig> parse_config(model::ConfigReader& config) {
   c->rms_norm_eps = config.number_or("rms_norm_eps", 1e-6);
   c->hidden_act = config.activation_or("hidden_act", "silu");
   c->attention_bias = config.boolean_or("attention_bias", false);
-  c->num_experts = config.integer_or("num_experts", 128, 1, 65536);
+  // transformers 5 writes it under another name.
+  c->num_experts =
+      config.integer_or(config.has("num_local_experts") ? "num_local_experts" : "num_experts", 128, 1, 65536);
   c->num_experts_per_tok = config.integer_or("num_experts_per_tok", 8, 1, c->num_experts);
   c->moe_intermediate_size = config.integer_or("moe_intermediate_size", 768);
   c->norm_topk_prob = config.boolean_or("norm_topk_prob", false);
