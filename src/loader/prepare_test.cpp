@@ -188,29 +188,6 @@ TEST(Prepare, RealConfigsOfExpertsHaveNoGaps) {
   }
 }
 
-// The same of mixtures of experts, whose matrices are bound from many tensors, or several from one.
-TEST(Prepare, RealConfigsOfExpertsHaveNoGaps) {
-  const fs::path root = shared() / "hf_configs";
-  if (!fs::exists(root)) GTEST_SKIP() << "skipped: " << root << " is not there";
-  for (const auto& [name, encoding, parameters] :
-       {std::tuple{"mistralai--Mixtral-8x7B-v0.1", "bfloat16", 46702792704},
-        {"mistralai--Mixtral-8x22B-v0.1", "bfloat16", 140620634112},
-        {"Qwen--Qwen3-30B-A3B", "bfloat16", 30532122624},
-        {"ibm-granite--granite-3.1-1b-a400m-instruct", "bfloat16", 1334628352},
-        {"openai--gpt-oss-20b", "q5_0", 20914757184},
-        {"openai--gpt-oss-120b", "q5_0", 116829156672},
-        {"unsloth--gpt-oss-20b-BF16", "bfloat16", 20914757184}}) {
-    SCOPED_TRACE(name);
-    auto prepared = prepare(options_for(root / name), false);
-    ASSERT_TRUE(prepared) << prepared.error().message;
-    EXPECT_THAT(prepared->weights.gaps, ElementsAre());
-    EXPECT_THAT(prepared->weights.ignored, ElementsAre());
-    EXPECT_EQ(prepared->weights.parameters, parameters);
-    EXPECT_EQ(prepared->encoding.name, encoding);
-    EXPECT_THAT(prepared->config->notes, ElementsAre());
-  }
-}
-
 // Runs a prepared model on one prompt by the interpreter; all logits.
 graph::Interpreter::Results interpret(PreparedModel& prepared, const std::vector<std::int32_t>& ids) {
   CheckpointWeights weights(prepared.checkpoint, prepared.weights);

@@ -279,7 +279,8 @@ TEST(GgufConfig, Phi3) {
   const auto parsed = parse_config(architecture, *config);
   EXPECT_TRUE(parsed) << parsed.error().message;
   file.add("rope_factors_short.weight", {1, 1, 1});
-  EXPECT_THAT(parse_config(architecture, *config_of(file)).error().message, HasSubstr("short_factor of Phi3ForCausalLM has 3 entries"));
+  EXPECT_THAT(parse_config(architecture, *config_of(file)).error().message,
+              HasSubstr("short_factor of Phi3ForCausalLM has 3 entries"));
 }
 
 }  // namespace
