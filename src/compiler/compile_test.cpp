@@ -81,9 +81,18 @@ double relative_error(const std::vector<float>& a, const std::vector<float>& b) 
   return std::sqrt(difference / norm);
 }
 
-double bound(DType dtype, const Config& config = {}) {
-  // Where a router's scores are close, 8 bits choose another expert for some tokens.
-  if (config.experts > 0 && tensor::info(dtype).quantized) return 8e-2;
+/// relative_error of each row.
+std::vector<double> row_errors(const runtime::Tap& tap, const graph::Tensor& expected) {
+  std::vector<double> errors;
+  const std::int64_t width = expected.last();
+  for (std::int64_t r = 0; r < expected.rows(); ++r) {
+    const auto row = tap.values.begin() + r * width;
+    errors.push_back(relative_error({row, row + width}, {expected.row(r), expected.row(r) + width}));
+  }
+  return errors;
+}
+
+double bound(DType dtype) {
   switch (dtype) {
     case DType::kF32:
       return 1e-5;
@@ -119,7 +128,7 @@ TEST_P(Compiled, AgreesWithTheInterpreter) {
   auto interpreter = model.interpreter();
   for (const OwnedBatch& batch : two_steps(config().vocab)) {
     const auto expected = interpreter.run(graph::batch_inputs(batch.view())).outputs.at("logits").f32;
-    EXPECT_LT(relative_error(model.run(batch), expected), bound(dtype(), config()));
+    EXPECT_LT(relative_error(model.run(batch), expected), bound(dtype()));
   }
 }
 
@@ -129,6 +138,7 @@ TEST_P(Compiled, TapsAgreeWithTheInterpreterAndChangeNoBit) {
   options.taps = true;
   Model tapped(config(), dtype(), options);
   auto interpreter = tapped.interpreter();
+  const bool routes = tensor::info(dtype()).quantized && config().router.top_k < config().experts;
   for (const OwnedBatch& batch : two_steps(config().vocab)) {
     const auto expected = interpreter.run(graph::batch_inputs(batch.view())).taps;
     EXPECT_EQ(tapped.run(batch), plain.run(batch));
@@ -136,8 +146,14 @@ TEST_P(Compiled, TapsAgreeWithTheInterpreterAndChangeNoBit) {
     ASSERT_EQ(taps.size(), expected.size());
     for (const runtime::Tap& tap : taps) {
       EXPECT_EQ(tap.shape, expected.at(tap.name).dims);
-      EXPECT_LT(relative_error({tap.values.begin(), tap.values.end()}, expected.at(tap.name).f32),
-                bound(dtype(), config()));
+      const std::vector<double> errors = row_errors(tap, expected.at(tap.name));
+      if (routes) {
+        // Where two scores are close, 8 bits choose another expert: 3 of 169 tokens here, the others are within 0.03.
+        const auto beyond = std::ranges::count_if(errors, [&](double error) { return error > bound(dtype()); });
+        EXPECT_LE(beyond, static_cast<std::ptrdiff_t>(errors.size()) / 50) << tap.name;
+      } else {
+        EXPECT_LT(relative_error({tap.values.begin(), tap.values.end()}, expected.at(tap.name).f32), bound(dtype()));
+      }
     }
   }
   EXPECT_TRUE(plain.executable().taps().empty());
@@ -194,7 +210,7 @@ TEST_P(Compiled, PassesKeepTheResult) {
       if (same_bits) {
         EXPECT_EQ(actual, expected[i]) << "without " << disabled.front();
       } else {
-        EXPECT_LT(relative_error(actual, expected[i]), bound(dtype(), config())) << "without " << disabled.front();
+        EXPECT_LT(relative_error(actual, expected[i]), bound(dtype())) << "without " << disabled.front();
       }
     }
   };
@@ -221,7 +237,7 @@ INSTANTIATE_TEST_SUITE_P(Float, Compiled,
                                           testing::Values(DType::kF32, DType::kBF16)),
                          case_name);
 INSTANTIATE_TEST_SUITE_P(Quantized, Compiled,
-                         testing::Combine(testing::Values("llama", "gemma3", "experts"),
+                         testing::Combine(testing::Values("llama", "gemma3", "experts", "all_experts"),
                                           testing::Values(DType::kQ8_0, DType::kQ4_0)),
                          case_name);
 

@@ -239,6 +239,7 @@ inline std::map<std::string, Config> configs() {
       {"gemma2", {.post_norms = true, .gelu = true, .softcap = 5.0, .logit_softcap = 3.0, .window = 70}},
       {"sinks", {.heads = 8, .kv_heads = 1, .sinks = true, .interleaved = true}},
       {"experts", {.experts = 6, .router = {.top_k = 2, .normalize = true}}},
+      {"all_experts", {.experts = 4, .router = {.top_k = 4, .normalize = true}}},
       {"biased_experts",
        {.experts = 5, .expert_bias = true, .router = {.top_k = 3, .scoring = graph::RouterScoring::kSoftmaxOfChosen}}},
       {"grouped_experts",

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/check.h"
+#include "base/sha256.h"
 #include "hub/names.h"
 
 namespace tenon::hub {
@@ -59,12 +60,7 @@ bool Digest::matches() {
   unsigned char bytes[EVP_MAX_MD_SIZE];
   unsigned int size = 0;
   TENON_CHECK(EVP_DigestFinal_ex(context_->evp, bytes, &size) == 1);
-  std::string hex;
-  for (unsigned int i = 0; i < size; ++i) {
-    hex += "0123456789abcdef"[bytes[i] >> 4];
-    hex += "0123456789abcdef"[bytes[i] & 15];
-  }
-  return hex == etag_;
+  return hex({bytes, size}) == etag_;
 }
 
 }  // namespace tenon::hub

@@ -171,14 +171,18 @@ Status Evaluator::embedding(const Tensor& ids, const std::string& weight, Tensor
   return {};
 }
 
-Status Evaluator::run_node(const Graph& graph, const Node& node, const std::vector<std::shared_ptr<Entry>>& inputs,
-                           Entry& out) {
-  const graph::Type& type = graph.info(node.outputs[0]).type;
-  for (const graph::Dim& dim : type.dims) {
-    const auto size = dim.symbolic() ? sizes_.find(dim.name()) : sizes_.end();
-    out.tensor.dims.push_back(!dim.symbolic() ? dim.size() : size == sizes_.end() ? 0 : size->second);
+Status Evaluator::run_node(const Graph& graph, const Node& node, const Entries& inputs, const Entries& outputs) {
+  for (std::size_t i = 0; i < outputs.size(); ++i) {
+    const graph::Type& type = graph.info(node.outputs[i]).type;
+    Tensor& tensor = outputs[i]->tensor;
+    for (const graph::Dim& dim : type.dims) {
+      const auto size = dim.symbolic() ? sizes_.find(dim.name()) : sizes_.end();
+      tensor.dims.push_back(!dim.symbolic() ? dim.size() : size == sizes_.end() ? 0 : size->second);
+    }
+    if (type.dtype == tensor::DType::kF32) tensor.f32.resize(static_cast<std::size_t>(tensor.elements()));
+    if (type.dtype == tensor::DType::kI32) tensor.i32.resize(static_cast<std::size_t>(tensor.elements()));
   }
-  if (type.dtype == tensor::DType::kF32) out.tensor.f32.resize(static_cast<std::size_t>(out.tensor.elements()));
+  Entry& out = *outputs[0];
   const auto weight_name = [&](std::size_t i) -> const std::string* {
     const graph::ValueInfo& info = graph.info(node.inputs[i]);
     return info.source == graph::Source::kWeight ? &info.name : nullptr;
@@ -198,7 +202,8 @@ Status Evaluator::run_node(const Graph& graph, const Node& node, const std::vect
     tensors.push_back(&inputs[i]->tensor);
     if (inputs[i]->kv) store = inputs[i]->kv;
   }
-  graph::Call call{node.attributes, std::move(tensors), {&out.tensor}, store ? *store : none};
+  graph::Call call{node.attributes, std::move(tensors), {}, store ? *store : none};
+  for (const auto& output : outputs) call.outputs.push_back(&output->tensor);
   node.op->reference(call);
   return {};
 }
@@ -234,29 +239,32 @@ Result<Tensor> Evaluator::evaluate(const Graph& graph, int target, bool keep) {
   };
   for (const int index : segment(graph, target)) {
     const Node& node = graph.nodes()[static_cast<std::size_t>(index)];
-    if (node.outputs.size() != 1 || node.op->reference == nullptr) {
+    if (node.op->reference == nullptr) {
       return fail(ErrorCode::kInternal, std::string("op ") + node.op->name + " cannot be evaluated alone");
     }
     std::string text = std::string("n:") + node.op->name;
-    std::vector<std::shared_ptr<Entry>> inputs;
+    Entries inputs, outputs;
     for (const int value : node.inputs) {
       TENON_TRY(input_of(value));
       text.append(1, ':').append(std::to_string(key_of.at(value)));
       inputs.push_back(entries.at(value));
     }
     append(text, node.attributes);
-    const int id = key_of[node.outputs[0]] = key(text);
+    const int id = key(text);
     const auto kept = kept_.find(id);
     const auto trial = trial_.find(id);
-    auto& entry = entries[node.outputs[0]];
     if (kept != kept_.end()) {
-      entry = kept->second;
+      outputs = kept->second;
     } else if (trial != trial_.end()) {
-      entry = trial->second;
+      outputs = trial->second;
     } else {
-      entry = std::make_shared<Entry>();
-      TENON_TRY(run_node(graph, node, inputs, *entry));
-      (keep ? kept_ : trial_)[id] = entry;
+      for (std::size_t i = 0; i < node.outputs.size(); ++i) outputs.push_back(std::make_shared<Entry>());
+      TENON_TRY(run_node(graph, node, inputs, outputs));
+      (keep ? kept_ : trial_)[id] = outputs;
+    }
+    for (std::size_t i = 0; i < outputs.size(); ++i) {
+      key_of[node.outputs[i]] = key(text + "#" + std::to_string(i));
+      entries[node.outputs[i]] = outputs[i];
     }
   }
   TENON_TRY(input_of(target));

@@ -42,13 +42,13 @@ class Evaluator {
     graph::Tensor tensor;
     std::shared_ptr<graph::KvStore> kv;  ///< of kv_append
   };
-  using Memory = std::unordered_map<int, std::shared_ptr<Entry>>;
+  using Entries = std::vector<std::shared_ptr<Entry>>;
+  using Memory = std::unordered_map<int, Entries>;  ///< a node's outputs, by the key of its structure
 
   std::map<int, std::string> leaves(const graph::Graph& graph, int target) const;
   int key(const std::string& text);
   Result<const graph::Tensor*> weight_tensor(const std::string& name, const graph::Type& type);
-  Status run_node(const graph::Graph& graph, const graph::Node& node, const std::vector<std::shared_ptr<Entry>>& inputs,
-                  Entry& out);
+  Status run_node(const graph::Graph& graph, const graph::Node& node, const Entries& inputs, const Entries& outputs);
   Status linear(const graph::Tensor& x, const std::string& weight, graph::Tensor& out);
   Status embedding(const graph::Tensor& ids, const std::string& weight, graph::Tensor& out);
   Result<tensor::RowView> rows_of(const std::string& name);
