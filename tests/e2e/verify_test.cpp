@@ -1,0 +1,94 @@
+// `tenon verify`: its verdict, exit status and words, on the checkpoints of tests/golden.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <fstream>
+
+#include "base/file.h"
+#include "base/json.h"
+#include "server_process.h"
+
+namespace tenon::e2e {
+namespace {
+
+using testing::AllOf;
+using testing::HasSubstr;
+using testing::Not;
+namespace fs = std::filesystem;
+
+const fs::path kSource = fs::path(TENON_DATA_DIR) / ".." / "..";
+const fs::path kModel = kSource / "tests" / "golden" / "llama" / "mha";
+
+Finished verify(const fs::path& model, const fs::path& reference, const std::vector<std::string>& more = {},
+                int seconds = 60) {
+  std::vector<std::string> arguments = {"verify", model.string(), "--reference", reference.string(), "--threads", "1"};
+  arguments.insert(arguments.end(), more.begin(), more.end());
+  return run(arguments, seconds);
+}
+
+const std::vector<std::string> kFloat32 = {"--quantization-encoding", "float32"};
+
+TEST(Verify, AModelThatAgrees) {
+  const Finished end = verify(kModel, kModel / "reference.safetensors", kFloat32);
+  EXPECT_EQ(end.status, 0) << end.err;
+  EXPECT_THAT(end.out, AllOf(HasSubstr("AGREES"), HasSubstr("model.layers.1.mlp"), Not(HasSubstr("likely cause"))));
+}
+
+TEST(Verify, AModelThatDivergesNamesTheLayerAndTheCause) {
+  TempDir dir;
+  fs::copy(kModel, dir.path(), fs::copy_options::overwrite_existing | fs::copy_options::recursive);
+  Json config = *read_json_file((kModel / "config.json").string());
+  config["rope_parameters"]["rope_theta"] = 500000.0;
+  std::ofstream(dir.path() / "config.json") << config.dump();
+  const Finished text = verify(dir.path(), kModel / "reference.safetensors", kFloat32);
+  EXPECT_EQ(text.status, 1);
+  EXPECT_THAT(text.out, AllOf(HasSubstr("DIVERGES"), HasSubstr("first diverging: model.layers.0.self_attn"),
+                              HasSubstr("likely cause: rope theta")));
+  auto arguments = kFloat32;
+  arguments.emplace_back("--json");
+  const Finished machine = verify(dir.path(), kModel / "reference.safetensors", arguments);
+  EXPECT_EQ(machine.status, 1);
+  const auto report = parse_json(machine.out, "the report");
+  ASSERT_TRUE(report) << machine.out;
+  EXPECT_EQ(report->at("agrees"), false);
+  EXPECT_GT(report->at("kl_mean").get<double>(), 1e-3);
+}
+
+TEST(Verify, WhatIsNoReferenceIsOneSentence) {
+  TempDir dir;
+  const auto bytes = read_file((kModel / "reference.safetensors").string());
+  ASSERT_TRUE(bytes);
+  std::ofstream(dir.path() / "cut.safetensors", std::ios::binary) << bytes->substr(0, 3000);
+  for (const auto& [reference, words] : {std::pair(dir.path() / "cut.safetensors", "truncated"),
+                                         std::pair(kModel / "model.safetensors", "is no reference dump"),
+                                         std::pair(dir.path() / "none.safetensors", "none.safetensors")}) {
+    const Finished end = verify(kModel, reference);
+    EXPECT_EQ(end.status, 1) << words;
+    EXPECT_EQ(end.out, "");
+    EXPECT_THAT(end.err, HasSubstr(words));
+  }
+}
+
+TEST(Verify, ADumpOfAnotherModel) {
+  const Finished end = verify(kModel, kSource / "tests" / "data" / "stories260K" / "model.safetensors");
+  EXPECT_EQ(end.status, 1);
+  // Another family's dump of the same vocabulary: it cannot agree.
+  const fs::path other = kSource / "tests" / "golden" / "gemma3" / "tied_window" / "reference.safetensors";
+  const Finished diverges = verify(kModel, other, kFloat32);
+  EXPECT_EQ(diverges.status, 1);
+  EXPECT_THAT(diverges.out, HasSubstr("are these the weights that the dump was made with?"));
+}
+
+TEST(Verify, AnArchitectureOutOfTheTree) {
+  const fs::path example = kSource / "examples" / "custom_architecture";
+  TempDir cache;
+  setenv("XDG_CACHE_HOME", cache.path().c_str(), 1);
+  auto arguments = kFloat32;
+  arguments.insert(arguments.end(), {"--custom-architectures", (example / "glm4").string()});
+  const Finished end = verify(example / "tiny", example / "tiny" / "reference.safetensors", arguments, 300);
+  EXPECT_EQ(end.status, 0) << end.err;
+  EXPECT_THAT(end.out, HasSubstr("Glm4ForCausalLM"));
+}
+
+}  // namespace
+}  // namespace tenon::e2e
