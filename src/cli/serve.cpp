@@ -2,6 +2,7 @@
 #include <cstdio>
 
 #include "base/log.h"
+#include "chat/reply_parser.h"
 #include "cli/cli.h"
 #include "server/server.h"
 
@@ -11,7 +12,7 @@ namespace {
 struct ServeOptions {
   ModelOptions model;
   server::ServerOptions server;
-  std::string served_model_name, generation_config = "auto";
+  std::string served_model_name, generation_config = "auto", tool_call_parser = "auto", reasoning_parser = "auto";
   std::vector<std::string> api_keys, allowed_origins;
 };
 
@@ -43,6 +44,26 @@ Result<server::RequestDefaults> request_defaults(const ServeOptions& options, co
   return defaults;
 }
 
+// What the user says, else the architecture, else the markers in the chat template's source.
+Result<chat::ReplyFormat> reply_format(const ServeOptions& options, const loader::LoadedModel& model) {
+  const chat::ReplyFormat found = chat::format_of_template(model.text.chat_template);
+  const auto choose = [](const std::string& option, const std::string& declared, const std::string& of_template) {
+    if (option == "none") return std::string();
+    if (option != "auto") return option;
+    return declared.empty() ? of_template : declared;
+  };
+  chat::ReplyFormat format{.tools = choose(options.tool_call_parser, model.tool_parser, found.tools),
+                           .reasoning = choose(options.reasoning_parser, model.reasoning_parser, found.reasoning)};
+  if (!format.tools.empty() && !chat::is_tool_format(format.tools)) {
+    return invalid("there is no tool call parser '" + format.tools +
+                   "'; there are hermes, llama3_json, mistral, gemma and harmony");
+  }
+  if (!format.reasoning.empty() && !chat::is_reasoning_format(format.reasoning)) {
+    return invalid("there is no reasoning parser '" + format.reasoning + "'; there are qwen3 and harmony");
+  }
+  return format;
+}
+
 Status serve(const ServeOptions& options) {
   TENON_ASSIGN(const auto server, server::Server::create(options.server));
   TENON_ASSIGN(Assembly assembly, assemble(options.model, true));
@@ -50,12 +71,14 @@ Status serve(const ServeOptions& options) {
   const std::string address = "http://" + options.server.host + ":" + std::to_string(server->port());
   const bool chat = assembly.generator->has_chat_template();
   TENON_ASSIGN(const auto defaults, request_defaults(options, assembly.model));
+  TENON_ASSIGN(const auto format, reply_format(options, assembly.model));
   return server->run(assembly.generator,
                      {.model_name = name,
                       .max_length = assembly.model.max_length,
                       .api_keys = options.api_keys,
                       .allowed_origins = options.allowed_origins,
                       .defaults = defaults,
+                      .format = format,
                       .tokenizer_info = tokenizer_info(assembly.model),
                       .version = TENON_VERSION},
                      true, [&] { print_address(address, name, chat); });
@@ -79,6 +102,14 @@ void add_serve(CLI::App& app, Status& result) {
       ->add_option("--generation-config", options->generation_config,
                    "auto: requests default to the model's generation_config.json; none: to OpenAI's defaults")
       ->check(CLI::IsMember({"auto", "none"}))
+      ->capture_default_str();
+  command
+      ->add_option("--tool-call-parser", options->tool_call_parser,
+                   "How the model writes tool calls: auto, none, hermes, llama3_json, mistral, gemma, harmony")
+      ->capture_default_str();
+  command
+      ->add_option("--reasoning-parser", options->reasoning_parser,
+                   "How the model marks its reasoning: auto, none, qwen3, harmony")
       ->capture_default_str();
   command->callback([options, &result] { result = serve(*options); });
 }

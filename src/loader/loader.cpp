@@ -47,6 +47,8 @@ Result<LoadedModel> finish(PreparedModel prepared, const LoadOptions& options, T
   return LoadedModel{.name = prepared.name,
                      .architecture = std::string(prepared.entry.architecture->name),
                      .encoding = prepared.encoding.name,
+                     .tool_parser = std::string(prepared.entry.architecture->tool_parser),
+                     .reasoning_parser = std::string(prepared.entry.architecture->reasoning_parser),
                      .max_length = prepared.max_length,
                      .parameters = prepared.weights.parameters,
                      .vocab_size = prepared.config->vocab_size,

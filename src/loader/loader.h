@@ -39,9 +39,10 @@ struct TextAssets {
 };
 
 struct LoadedModel {
-  std::string name;          ///< as the user named it
-  std::string architecture;  ///< "LlamaForCausalLM"
-  std::string encoding;      ///< "bfloat16", "q4_0", …
+  std::string name;                           ///< as the user named it
+  std::string architecture;                   ///< "LlamaForCausalLM"
+  std::string encoding;                       ///< "bfloat16", "q4_0", …
+  std::string tool_parser, reasoning_parser;  ///< the architecture's; may be empty
   int max_length = 0;
   std::int64_t parameters = 0;
   std::int64_t vocab_size = 0;

@@ -183,8 +183,8 @@ void Api::complete(const HttpRequest& request, const std::shared_ptr<Exchange>& 
   if (draining_) return refuse(*exchange, {ErrorCode::kUnavailable, "the server is shutting down"});
   const auto body = parse_json(request.body, "request body", {.max_bytes = request.body.size(), .max_depth = 64});
   if (!body) return refuse(*exchange, body.error());
-  auto parsed =
-      chat ? parse_chat_request(*body, options_.defaults) : parse_completion_request(*body, options_.defaults);
+  auto parsed = chat ? parse_chat_request(*body, options_.defaults, options_.format)
+                     : parse_completion_request(*body, options_.defaults);
   if (!parsed) return refuse(*exchange, parsed.error());
   if (auto known = check_model(parsed->model); !known) return refuse(*exchange, known.error());
   const ReplyIdentity identity{.chat = chat,

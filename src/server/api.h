@@ -18,6 +18,7 @@ struct ApiOptions {
   std::vector<std::string> api_keys = {};         ///< any of them will do; empty: none needed
   std::vector<std::string> allowed_origins = {};  ///< of browsers (CORS); "*": any; empty: none
   RequestDefaults defaults = {};
+  chat::ReplyFormat format = {};         ///< how the model writes tool calls and reasoning
   Json tokenizer_info = Json::object();  ///< special tokens and chat template, for /tokenizer_info
   std::string version = {};
 };

@@ -1,5 +1,7 @@
 #include "server/completion.h"
 
+#include <random>
+#include <string_view>
 #include <utility>
 
 #include "base/log.h"
@@ -19,8 +21,18 @@ Error error_of(const generate::Delta& last) {
   }
 }
 
+// Nine letters and digits: Mistral's templates take no other.
+std::string new_call_id() {
+  static constexpr std::string_view kLetters = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+  thread_local std::mt19937_64 random{std::random_device{}()};
+  std::string id(9, '0');
+  for (char& c : id) c = kLetters[random() % kLetters.size()];
+  return id;
+}
+
 }  // namespace
 
+using chat::ReplyPart;
 using engine::FinishReason;
 
 Completion::Completion(ReplyIdentity identity, std::shared_ptr<Exchange> exchange, Metrics& metrics,
@@ -30,6 +42,7 @@ Completion::Completion(ReplyIdentity identity, std::shared_ptr<Exchange> exchang
       metrics_(metrics),
       stream_(request.stream),
       include_usage_(request.include_usage),
+      parallel_tool_calls_(request.parallel_tool_calls),
       begin_(std::chrono::steady_clock::now()) {}
 
 Status Completion::start(const generate::Generator& generator, ParsedRequest request, ReplyIdentity identity,
@@ -61,6 +74,7 @@ Status Completion::start_choices(const generate::Generator& generator, ParsedReq
     for (int i = 0; i < request.n; ++i, ++index) {
       Choice& choice = choices_[index];
       if (request.echo) choice.echo = encoded.text;
+      if (identity_.chat) choice.parser = chat::make_reply_parser(request.format, request.tools, encoded.text);
       if (request.generate.prompt_logprobs >= 0) choice.prompt_left = length;
       generate::GenerateRequest one = request.generate;
       one.prompt.value = encoded;
@@ -103,23 +117,70 @@ void Completion::on_delta(std::size_t index, generate::Delta delta) {
   if (stream_) {
     send(index, delta);  // which may find that the client is gone
   } else {
-    choice.text += delta.text;
+    keep(choice, delta);
   }
   if (last && !choices_.empty() && running_ == 0) finish();
 }
 
-// The part of a stream that a delta makes: one chunk, none where it has nothing to show yet.
-void Completion::send(std::size_t index, const generate::Delta& delta) {
-  Choice& choice = choices_[index];
-  if (choice.prompt_left > 0) return;  // the prompt comes in one chunk, with all of its logprobs
-  std::string text = std::exchange(choice.echo, {}) + delta.text;
-  if (!text.empty() || !choice.logprobs.empty()) {
-    exchange_->send_event(dump(choice_chunk(
-        identity_, {.index = static_cast<int>(index), .text = std::move(text), .logprobs = take_logprobs(choice)})));
+chat::ReplyParts Completion::take_parts(Choice& choice, const generate::Delta& delta) {
+  chat::ReplyParts parts;
+  if (!choice.parser) {
+    std::string text = std::exchange(choice.echo, {}) + delta.text;
+    if (!text.empty()) parts.push_back({ReplyPart::Kind::kContent, std::move(text)});
+    return parts;
   }
-  if (delta.finish == FinishReason::kNone || choices_.empty()) return;
-  exchange_->send_event(dump(
-      choice_chunk(identity_, {.index = static_cast<int>(index), .finish_reason = finish_reason_name(delta.finish)})));
+  choice.parser->push(delta.text, parts);
+  if (delta.finish != FinishReason::kNone) choice.parser->finish(parts);
+  return parts;
+}
+
+// Empty, where the client wants no more than one call and has it.
+ChoiceJson Completion::take_call(Choice& choice, const ReplyPart& call) {
+  ChoiceJson out;
+  if (!choice.calls.empty() && !parallel_tool_calls_) return out;
+  const std::string id = new_call_id();
+  out.tool_calls.push_back(tool_call(call, id, static_cast<int>(choice.calls.size())));
+  choice.calls.push_back(tool_call(call, id));
+  return out;
+}
+
+// What a delta adds to a whole answer.
+void Completion::keep(Choice& choice, const generate::Delta& delta) {
+  for (const ReplyPart& part : take_parts(choice, delta)) {
+    if (part.kind == ReplyPart::Kind::kContent) choice.text += part.text;
+    if (part.kind == ReplyPart::Kind::kReasoning) choice.reasoning += part.text;
+    if (part.kind == ReplyPart::Kind::kToolCall) take_call(choice, part);
+  }
+  if (delta.finish == FinishReason::kStop && !choice.calls.empty()) choice.finish_reason = "tool_calls";
+}
+
+// The chunks of a stream that a delta makes; none where it has nothing to show yet.
+void Completion::send(std::size_t index, const generate::Delta& delta) {
+  if (choices_[index].prompt_left > 0) return;  // the prompt comes in one chunk, with all of its logprobs
+  std::vector<ChoiceJson> chunks;
+  {
+    Choice& choice = choices_[index];
+    for (const ReplyPart& part : take_parts(choice, delta)) {
+      if (part.kind == ReplyPart::Kind::kContent) chunks.push_back({.text = part.text});
+      if (part.kind == ReplyPart::Kind::kReasoning) chunks.push_back({.reasoning = part.text});
+      if (part.kind == ReplyPart::Kind::kToolCall) chunks.push_back(take_call(choice, part));
+    }
+    if (!choice.logprobs.empty()) {
+      if (chunks.empty()) chunks.emplace_back();
+      chunks.front().logprobs = take_logprobs(choice);
+    }
+    if (delta.finish != FinishReason::kNone) {
+      const bool calls = delta.finish == FinishReason::kStop && !choice.calls.empty();
+      chunks.push_back({.finish_reason = calls ? "tool_calls" : finish_reason_name(delta.finish)});
+    }
+  }
+  for (ChoiceJson& chunk : chunks) {
+    if (choices_.empty()) return;  // sending found that the client is gone
+    chunk.index = static_cast<int>(index);
+    const bool empty = chunk.text.empty() && chunk.reasoning.empty() && chunk.tool_calls.empty() &&
+                       chunk.logprobs.is_null() && !chunk.finish_reason;
+    if (!empty) exchange_->send_event(dump(choice_chunk(identity_, chunk)));
+  }
 }
 
 Json Completion::take_logprobs(Choice& choice) {
@@ -154,7 +215,9 @@ void Completion::finish() {
     std::vector<ChoiceJson> whole;
     for (Choice& choice : choices_) {
       whole.push_back({.index = static_cast<int>(whole.size()),
-                       .text = std::move(choice.echo) + choice.text,
+                       .text = std::move(choice.text),
+                       .reasoning = std::move(choice.reasoning),
+                       .tool_calls = Json(std::move(choice.calls)),
                        .logprobs = take_logprobs(choice),
                        .finish_reason = choice.finish_reason});
     }

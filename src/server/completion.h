@@ -24,7 +24,9 @@ class Completion : public std::enable_shared_from_this<Completion> {
   struct Choice {
     std::unique_ptr<generate::Reply> reply;       ///< null: ended
     std::string echo;                             ///< the prompt's text, until it is shown
-    std::string text;                             ///< of a whole answer
+    std::string text, reasoning;                  ///< of a whole answer
+    std::unique_ptr<chat::ReplyParser> parser;    ///< null: all of the text is content
+    std::vector<Json> calls;                      ///< tool calls, as a whole answer has them
     std::vector<generate::ScoredToken> logprobs;  ///< not yet sent
     std::int64_t offset = 0;                      ///< of the next token's text
     std::int64_t prompt_left = 0;                 ///< tokens of the prompt whose logprobs are to come
@@ -38,6 +40,9 @@ class Completion : public std::enable_shared_from_this<Completion> {
              const ParsedRequest& request);
   Status start_choices(const generate::Generator& generator, ParsedRequest request);
   void on_delta(std::size_t index, generate::Delta delta);
+  chat::ReplyParts take_parts(Choice& choice, const generate::Delta& delta);
+  ChoiceJson take_call(Choice& choice, const chat::ReplyPart& call);
+  void keep(Choice& choice, const generate::Delta& delta);
   void send(std::size_t index, const generate::Delta& delta);
   Json take_logprobs(Choice& choice);
   void fail(const generate::Delta& last);
@@ -46,7 +51,7 @@ class Completion : public std::enable_shared_from_this<Completion> {
   const ReplyIdentity identity_;
   const std::shared_ptr<Exchange> exchange_;
   Metrics& metrics_;
-  const bool stream_, include_usage_;
+  const bool stream_, include_usage_, parallel_tool_calls_;
   const TimePoint begin_;
   std::int64_t prompt_tokens_ = 0;
   std::vector<Choice>

@@ -7,6 +7,7 @@
 
 #include "base/json.h"
 #include "base/result.h"
+#include "chat/reply_parser.h"
 #include "generate/generator.h"
 #include "server/request_defaults.h"
 
@@ -18,7 +19,10 @@ struct ParsedRequest {
   generate::GenerateRequest generate;     ///< for each of them
   int n = 1;                              ///< choices for each prompt
   bool logprobs = false;
-  bool echo = false;  ///< a text completion begins with its prompt
+  bool echo = false;   ///< a text completion begins with its prompt
+  bool tools = false;  ///< the reply may call tools
+  bool parallel_tool_calls = true;
+  chat::ReplyFormat format = {};  ///< of chat replies
   std::string model;
   bool stream = false;
   bool include_usage = false;  ///< stream_options.include_usage
@@ -31,7 +35,8 @@ Result<chat::RenderInput> parse_conversation(Fields& fields);
 
 /// Unknown fields, wrong types, values out of range and parameters that Tenon does not support yet are errors that name
 /// the parameter.
-Result<ParsedRequest> parse_chat_request(const Json& body, const RequestDefaults& defaults = {});
+Result<ParsedRequest> parse_chat_request(const Json& body, const RequestDefaults& defaults = {},
+                                         const chat::ReplyFormat& format = {});
 Result<ParsedRequest> parse_completion_request(const Json& body, const RequestDefaults& defaults = {});
 
 struct Usage {
@@ -52,9 +57,14 @@ struct ReplyIdentity {
 struct ChoiceJson {
   int index = 0;
   std::string text = {};
+  std::string reasoning = {};
+  Json tool_calls = Json::array();  ///< see tool_call()
   Json logprobs = nullptr;
   const char* finish_reason = nullptr;  ///< null in a chunk: more follows
 };
+
+/// {"id", "type", "function": {"name", "arguments"}}; with `index`, as a chunk has it, where it is not negative.
+Json tool_call(const chat::ReplyPart& call, const std::string& id, int index = -1);
 
 Json reply_object(const ReplyIdentity& identity, const std::vector<ChoiceJson>& choices, Usage usage);
 /// The first chunk of a choice of a chat stream, which carries the role.

@@ -32,13 +32,26 @@ Json chunk(const ReplyIdentity& identity, int index, Json delta_or_text, const C
 
 }  // namespace
 
+Json tool_call(const chat::ReplyPart& call, const std::string& id, int index) {
+  Json out = Json::object();
+  if (index >= 0) out["index"] = index;
+  out["id"] = id;
+  out["type"] = "function";
+  out["function"] = {{"name", call.name}, {"arguments", call.text}};
+  return out;
+}
+
 Json reply_object(const ReplyIdentity& identity, const std::vector<ChoiceJson>& choices, Usage usage) {
   Json out = envelope(identity, identity.chat ? "chat.completion" : "text_completion");
   out["choices"] = Json::array();
   for (const ChoiceJson& from : choices) {
     Json choice = {{"index", from.index}};
     if (identity.chat) {
-      choice["message"] = {{"role", "assistant"}, {"content", from.text}, {"refusal", nullptr}};
+      const bool only_calls = from.text.empty() && !from.tool_calls.empty();
+      Json& message = choice["message"] = {{"role", "assistant"}, {"content", from.text}, {"refusal", nullptr}};
+      if (only_calls) message["content"] = nullptr;
+      if (!from.reasoning.empty()) message["reasoning_content"] = from.reasoning;
+      if (!from.tool_calls.empty()) message["tool_calls"] = from.tool_calls;
     } else {
       choice["text"] = from.text;
     }
@@ -57,7 +70,9 @@ Json first_chunk(const ReplyIdentity& identity, int index) {
 Json choice_chunk(const ReplyIdentity& identity, const ChoiceJson& choice) {
   if (!identity.chat) return chunk(identity, choice.index, choice.text, choice);
   Json delta = Json::object();
+  if (!choice.reasoning.empty()) delta["reasoning_content"] = choice.reasoning;
   if (!choice.text.empty()) delta["content"] = choice.text;
+  if (!choice.tool_calls.empty()) delta["tool_calls"] = choice.tool_calls;
   return chunk(identity, choice.index, std::move(delta), choice);
 }
 

@@ -13,6 +13,7 @@ using generate::GenerateRequest;
 
 constexpr std::size_t kMaxBiases = 1024;
 constexpr int kMaxChoices = 128;
+constexpr std::size_t kMaxTools = 256;
 constexpr std::size_t kMaxPrompts = 2048;
 
 Status parse_stop(Fields& fields, GenerateRequest& request) {
@@ -153,6 +154,29 @@ Status check_content(const Json& content) {
   return {};
 }
 
+// OpenAI's clients send back a call's arguments as text; templates want the object.
+Status read_arguments(Json& message) {
+  const auto calls = message.find("tool_calls");
+  if (calls == message.end() || calls->is_null()) return {};
+  if (!calls->is_array()) return wrong("messages", "has 'tool_calls' that are no array");
+  for (Json& call : *calls) {
+    const auto function = call.is_object() ? call.find("function") : call.end();
+    if (!call.is_object() || function == call.end() || !function->is_object() || !function->contains("name") ||
+        !(*function)["name"].is_string()) {
+      return wrong("messages", "has a tool call without a 'function' that has a 'name'");
+    }
+    if (!function->contains("arguments") || !(*function)["arguments"].is_string()) continue;
+    Json& arguments = (*function)["arguments"];
+    const std::string text = arguments.get<std::string>();
+    auto object = parse_json(text.empty() ? "{}" : text, "a tool call's arguments", {.max_depth = 64});
+    if (!object || !object->is_object()) {
+      return wrong("messages", "has a tool call whose 'arguments' are no JSON object");
+    }
+    arguments = std::move(*object);
+  }
+  return {};
+}
+
 // Parts of text become one string: the text models' templates take nothing else.
 Json flattened(const Json& messages) {
   Json out = messages;
@@ -181,6 +205,59 @@ Status parse_messages(Fields& fields, chat::RenderInput& out) {
     }
   }
   out.messages = flattened(*messages);
+  for (Json& message : out.messages) TENON_TRY(read_arguments(message));
+  return {};
+}
+
+Status check_tools(const Json& tools) {
+  if (!tools.is_array()) return wrong("tools", "must be an array");
+  if (tools.size() > kMaxTools) return wrong("tools", "may hold at most 256 tools");
+  for (const Json& tool : tools) {
+    const auto function = tool.is_object() ? tool.find("function") : tool.end();
+    if (!tool.is_object() || tool.value("type", Json()) != "function" || function == tool.end() ||
+        !function->is_object()) {
+      return wrong("tools", "must hold objects with \"type\": \"function\" and a 'function'");
+    }
+    const auto name = function->find("name");
+    if (name == function->end() || !name->is_string() || name->get_ref<const std::string&>().empty()) {
+      return wrong("tools", "has a function without a 'name'");
+    }
+    const auto parameters = function->find("parameters");
+    if (parameters != function->end() && !parameters->is_null() && !parameters->is_object()) {
+      return wrong("tools", "has a function whose 'parameters' are no JSON schema");
+    }
+  }
+  return {};
+}
+
+Status parse_tools(Fields& fields, ParsedRequest& out, chat::RenderInput& input) {
+  const Json* tools = fields.find("tools");
+  const bool any = tools && !(tools->is_array() && tools->empty());
+  if (any) TENON_TRY(check_tools(*tools));
+  TENON_TRY(fields.boolean("parallel_tool_calls", out.parallel_tool_calls));
+  const Json* choice = fields.find("tool_choice");
+  if (choice && *choice != "none" && *choice != "auto") {
+    if (*choice == "required" || choice->is_object()) {
+      return unsupported(
+          "'tool_choice' must be \"none\" or \"auto\": a forced call needs structured output, which is "
+          "not supported yet",
+          "tool_choice");
+    }
+    return wrong("tool_choice", "must be \"none\", \"auto\", \"required\" or an object that names a function");
+  }
+  if (!any) {
+    if (choice && *choice == "auto") return wrong("tool_choice", "may be \"auto\" only with 'tools'");
+    return {};
+  }
+  if (choice && *choice == "none") return {};
+  if (out.format.tools.empty()) {
+    return unsupported(
+        "'tools' cannot be used: the chat template does not say how this model writes tool calls; the "
+        "server can be started with --tool-call-parser",
+        "tools");
+  }
+  out.tools = true;
+  input.tools = *tools;
   return {};
 }
 
@@ -220,17 +297,19 @@ Result<chat::RenderInput> parse_conversation(Fields& fields) {
   return input;
 }
 
-Result<ParsedRequest> parse_chat_request(const Json& body, const RequestDefaults& defaults) {
+Result<ParsedRequest> parse_chat_request(const Json& body, const RequestDefaults& defaults,
+                                         const chat::ReplyFormat& format) {
   TENON_TRY(require_object(body));
   Fields fields(body);
   ParsedRequest out;
+  out.format = format;
   TENON_TRY(parse_common(fields, defaults, 1, out));
   TENON_ASSIGN(chat::RenderInput input, parse_conversation(fields));
   std::int64_t max_tokens = -1;
   TENON_TRY(fields.integer("max_completion_tokens", 1, INT64_MAX, max_tokens));
   if (max_tokens >= 0) out.generate.max_tokens = max_tokens;
-  if (const Json* format = fields.find("response_format")) {
-    if (*format != Json{{"type", "text"}}) {
+  if (const Json* response_format = fields.find("response_format")) {
+    if (*response_format != Json{{"type", "text"}}) {
       return unsupported("'response_format' is not supported yet beyond {\"type\": \"text\"}", "response_format");
     }
   }
@@ -240,9 +319,10 @@ Result<ParsedRequest> parse_chat_request(const Json& body, const RequestDefaults
   TENON_TRY(fields.integer("top_logprobs", 0, sampler::kMaxTopLogprobs, top_logprobs));
   if (top_logprobs > 0 && !out.logprobs) return wrong("top_logprobs", "may be given only with \"logprobs\": true");
   if (out.logprobs) out.generate.sampling.top_logprobs = top_logprobs;
-  TENON_TRY(fields.only("tools", {Json::array()}));
-  TENON_TRY(fields.only("tool_choice", {"none"}));
-  TENON_TRY(fields.only("parallel_tool_calls", {}));
+  TENON_TRY(parse_tools(fields, out, input));
+  if (format.reasoning == "harmony" || (out.tools && format.needs_special_tokens())) {
+    out.generate.skip_special_tokens = false;  // the markers are among them
+  }
   TENON_TRY(fields.only("functions", {}));
   TENON_TRY(fields.only("function_call", {}));
   TENON_TRY(fields.only("modalities", {Json::array({"text"})}));

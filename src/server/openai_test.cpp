@@ -197,8 +197,9 @@ TEST(OpenAiRequest, UnknownParametersAreErrorsThatGuess) {
 
 TEST(OpenAiRequest, WhatIsNotSupportedIsRefusedByName) {
   const std::pair<const char*, const char*> cases[] = {
-      {"tools", R"([{"type": "function"}])"},
+      {"tools", R"([{"type": "function", "function": {"name": "f"}}])"},
       {"tool_choice", R"("required")"},
+      {"tool_choice", R"({"type": "function", "function": {"name": "f"}})"},
       {"response_format", R"({"type": "json_object"})"},
       {"modalities", R"(["audio"])"},
       {"reasoning_effort", R"("low")"},
@@ -315,6 +316,55 @@ TEST(OpenAiRequest, SeveralPrompts) {
   EXPECT_EQ(refused(parse_completion_request(body)).param, "n");
 }
 
+const chat::ReplyFormat kHermes{.tools = "hermes"};
+constexpr const char* kTools = R"({"tools": [{"type": "function", "function": {"name": "f", "parameters": {}}}]})";
+
+TEST(OpenAiRequest, ToolsGoToTheTemplate) {
+  Json body = with(kChat, kTools);
+  const auto request = *parse_chat_request(body, {}, kHermes);
+  EXPECT_TRUE(request.tools);
+  EXPECT_EQ(std::get<chat::RenderInput>(request.prompts[0].value).tools, body["tools"]);
+  EXPECT_TRUE(request.generate.skip_special_tokens);
+  EXPECT_FALSE(parse_chat_request(body, {}, {.tools = "mistral"})->generate.skip_special_tokens);
+  body["tool_choice"] = "none";
+  const auto none = *parse_chat_request(body, {}, kHermes);
+  EXPECT_FALSE(none.tools);
+  EXPECT_TRUE(std::get<chat::RenderInput>(none.prompts[0].value).tools.is_null());
+  body["tool_choice"] = "auto";
+  body["parallel_tool_calls"] = false;
+  EXPECT_FALSE(parse_chat_request(body, {}, kHermes)->parallel_tool_calls);
+}
+
+TEST(OpenAiRequest, BadTools) {
+  for (const char* tools :
+       {"5", "[5]", "[{}]", R"([{"type": "function"}])", R"([{"type": "x", "function": {}}])",
+        R"([{"type": "function", "function": {}}])", R"([{"type": "function", "function": {"name": ""}}])",
+        R"([{"type": "function", "function": {"name": "f", "parameters": 3}}])"}) {
+    Json body = kChat;
+    body["tools"] = Json::parse(tools);
+    EXPECT_EQ(refused(parse_chat_request(body, {}, kHermes)).param, "tools") << tools;
+  }
+  EXPECT_EQ(refused(parse_chat_request(with(kChat, R"({"tool_choice": "maybe"})"))).param, "tool_choice");
+  EXPECT_EQ(refused(parse_chat_request(with(kChat, R"({"tool_choice": "auto"})"))).param, "tool_choice");
+}
+
+TEST(OpenAiRequest, ArgumentsOfEarlierCallsBecomeObjects) {
+  const auto messages = [](const char* call) {
+    Json body = kChat;
+    body["messages"].push_back({{"role", "assistant"}, {"content", nullptr}, {"tool_calls", Json::parse(call)}});
+    return body;
+  };
+  const auto request = *parse_chat_request(messages(R"([{"id": "1", "type": "function",
+      "function": {"name": "f", "arguments": "{\"a\": [1]}"}}])"));
+  EXPECT_EQ(std::get<chat::RenderInput>(request.prompts[0].value).messages[1]["tool_calls"][0]["function"]["arguments"],
+            Json::parse(R"({"a": [1]})"));
+  for (const char* bad :
+       {"5", "[5]", "[{}]", R"([{"function": {}}])", R"([{"function": {"name": "f", "arguments": "{"}}])",
+        R"([{"function": {"name": "f", "arguments": "[]"}}])"}) {
+    EXPECT_EQ(refused(parse_chat_request(messages(bad))).param, "messages") << bad;
+  }
+}
+
 TEST(OpenAiRequest, DefaultsAreTheModels) {
   RequestDefaults defaults;
   defaults.sampling = {.temperature = 0.6f, .top_k = 20, .top_p = 0.95f, .repetition_penalty = 1.1f};
@@ -379,6 +429,21 @@ TEST(OpenAiReply, Chunks) {
     "id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 5, "model": "m", "choices": [],
     "usage": {"prompt_tokens": 1, "completion_tokens": 2, "total_tokens": 3,
               "prompt_tokens_details": {"cached_tokens": 0}}})"));
+}
+
+TEST(OpenAiReply, ToolCallsAndReasoning) {
+  const chat::ReplyPart call{chat::ReplyPart::Kind::kToolCall, R"({"a":1})", "f"};
+  ChoiceJson choice{.reasoning = "hm", .finish_reason = "tool_calls"};
+  choice.tool_calls.push_back(tool_call(call, "abc"));
+  EXPECT_EQ(reply_object(kChatId, {choice}, {})["choices"][0]["message"], Json::parse(R"({
+    "role": "assistant", "content": null, "refusal": null, "reasoning_content": "hm", "tool_calls": [
+      {"id": "abc", "type": "function", "function": {"name": "f", "arguments": "{\"a\":1}"}}]})"));
+  ChoiceJson chunk;
+  chunk.tool_calls.push_back(tool_call(call, "abc", 1));
+  EXPECT_EQ(choice_chunk(kChatId, chunk)["choices"][0]["delta"], Json::parse(R"({"tool_calls": [
+    {"index": 1, "id": "abc", "type": "function", "function": {"name": "f", "arguments": "{\"a\":1}"}}]})"));
+  EXPECT_EQ(choice_chunk(kChatId, {.reasoning = "x"})["choices"][0]["delta"],
+            Json::parse(R"({"reasoning_content": "x"})"));
 }
 
 const generate::ScoredToken kUnscored{{.bytes = "<s>"}};

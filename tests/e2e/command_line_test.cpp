@@ -127,6 +127,24 @@ TEST_F(BadModel, TheGenerationConfigMakesDefaults) {
   }
 }
 
+TEST(CommandLine, UnknownParsers) {
+  EXPECT_THAT(failure(model_dir(), {"--tool-call-parser", "hermess"}),
+              AllOf(HasSubstr("'hermess'"), HasSubstr("hermes")));
+  EXPECT_THAT(failure(model_dir(), {"--reasoning-parser", "x"}), HasSubstr("qwen3"));
+}
+
+TEST_F(BadModel, ATemplateThatBeginsToThinkMakesReasoning) {
+  write("chat_template.jinja", "{{ bos_token }}{{ messages[0]['content'] }}{# </think> #}<think>");
+  TinyServer server(model(), {});
+  const Json body = {{"model", "tiny"},
+                     {"messages", Json::array({{{"role", "user"}, {"content", "Once upon a time"}}})},
+                     {"temperature", 0},
+                     {"max_tokens", 12}};
+  const Json message = post(server.port(), "/v1/chat/completions", body).json()["choices"][0]["message"];
+  EXPECT_EQ(message["content"], "");
+  EXPECT_GT(message["reasoning_content"].get<std::string>().size(), 12u);
+}
+
 TEST(CommandLine, AContextLongerThanTheModels) {
   EXPECT_THAT(failure(model_dir(), {"--max-length", "100000"}), AllOf(HasSubstr("100000"), HasSubstr("512")));
 }

@@ -1,0 +1,182 @@
+// Tool calls and reasoning from a reply's text to OpenAI's objects, whole and streamed.
+#include "server/completion.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <string_view>
+
+namespace tenon::server {
+namespace {
+
+using testing::ElementsAre;
+
+// One token a byte.
+class Bytes final : public tokenizer::Tokenizer {
+ public:
+  Result<std::vector<std::int32_t>> encode(std::string_view text, bool) const override {
+    return std::vector<std::int32_t>(text.begin(), text.end());
+  }
+  Result<std::string> decode(std::span<const std::int32_t> ids, bool) const override {
+    std::string text;
+    for (const auto id : ids) text += static_cast<char>(id);
+    return text;
+  }
+  std::optional<std::int32_t> token_to_id(std::string_view) const override { return std::nullopt; }
+  std::optional<std::string> id_to_token(std::int32_t id) const override {
+    return std::string(1, static_cast<char>(id));
+  }
+  bool is_special(std::int32_t) const override { return false; }
+  std::int32_t vocab_size() const override { return 128; }
+};
+
+class Template final : public chat::ChatTemplate {
+ public:
+  Result<std::string> render(const chat::RenderInput&, std::int64_t) const override { return std::string("prompt"); }
+};
+
+// The test plays the engine thread.
+class FakeEngine final : public engine::Engine {
+ public:
+  Result<engine::RequestId> submit(engine::Request, std::shared_ptr<engine::Sink> sink) override {
+    sinks.push_back(std::move(sink));
+    return sinks.size();
+  }
+  void cancel(engine::RequestId id) override { cancelled.push_back(id); }
+  void finish(engine::RequestId) override {}
+  void drain() override {}
+  engine::Stats stats() const override { return {}; }
+  const engine::Options& options() const override { return options_; }
+
+  void emit(std::size_t request, std::string_view text, engine::FinishReason finish = engine::FinishReason::kStop) {
+    for (const char c : text) send(request, {.id = request + 1, .token = c});
+    send(request, {.id = request + 1, .finish = finish});
+  }
+  void send(std::size_t request, const engine::TokenEvent& event) { (*sinks[request])({&event, 1}); }
+
+  std::vector<std::shared_ptr<engine::Sink>> sinks;
+  std::vector<engine::RequestId> cancelled;
+
+ private:
+  engine::Options options_;
+};
+
+class FakeExchange final : public Exchange {
+ public:
+  void respond(int code, std::string text, std::string, Headers) override { status = code, body = std::move(text); }
+  void begin_events() override {}
+  void send_event(const std::string& data) override { events.push_back(data); }
+  void end_events() override { ended = true; }
+  void on_hang_up(std::function<void()> f) override { hang_up = std::move(f); }
+  void post(std::function<void()> f) override { f(); }
+
+  int status = 0;
+  std::string body;
+  std::vector<std::string> events;
+  bool ended = false;
+  std::function<void()> hang_up;
+};
+
+class CompletionTest : public testing::Test {
+ protected:
+  void start(bool stream, bool parallel = true, int n = 1) {
+    const generate::Generator generator({.engine = engine_,
+                                         .tokenizer = std::make_shared<Bytes>(),
+                                         .chat_template = std::make_shared<Template>(),
+                                         .eos_token_ids = {}});
+    ParsedRequest request;
+    request.prompts.push_back({chat::RenderInput{}});
+    request.stream = stream;
+    request.n = n;
+    request.tools = true;
+    request.parallel_tool_calls = parallel;
+    request.format = {.tools = "hermes", .reasoning = "qwen3"};
+    ASSERT_TRUE(
+        Completion::start(generator, std::move(request), {.id = "chatcmpl-1", .model = "m"}, exchange_, metrics_));
+  }
+  Json choice() const { return Json::parse(exchange_->body)["choices"][0]; }
+
+  std::shared_ptr<FakeEngine> engine_ = std::make_shared<FakeEngine>();
+  std::shared_ptr<FakeExchange> exchange_ = std::make_shared<FakeExchange>();
+  Metrics metrics_;
+};
+
+constexpr const char* kReply =
+    "<think>Which?</think>\n\nI look.\n<tool_call>\n{\"name\": \"f\", \"arguments\": {\"a\": 1}}\n</tool_call>\n"
+    "<tool_call>{\"name\": \"g\", \"arguments\": {}}</tool_call>";
+
+TEST_F(CompletionTest, AWholeReplyHasItsParts) {
+  start(false);
+  engine_->emit(0, kReply);
+  EXPECT_EQ(exchange_->status, 200);
+  const Json message = choice()["message"];
+  EXPECT_EQ(message["reasoning_content"], "Which?");
+  EXPECT_EQ(message["content"], "I look.");
+  ASSERT_EQ(message["tool_calls"].size(), 2u);
+  EXPECT_EQ(message["tool_calls"][0]["function"], (Json{{"name", "f"}, {"arguments", "{\"a\":1}"}}));
+  EXPECT_EQ(message["tool_calls"][1]["function"]["name"], "g");
+  EXPECT_EQ(message["tool_calls"][0]["type"], "function");
+  EXPECT_EQ(message["tool_calls"][0]["id"].get<std::string>().size(), 9u);
+  EXPECT_NE(message["tool_calls"][0]["id"], message["tool_calls"][1]["id"]);
+  EXPECT_EQ(choice()["finish_reason"], "tool_calls");
+}
+
+TEST_F(CompletionTest, AStreamHasThemAsDeltas) {
+  start(true);
+  engine_->emit(0, kReply);
+  std::string reasoning, content, finish;
+  std::vector<std::string> calls;
+  ASSERT_EQ(exchange_->events.back(), "[DONE]");
+  exchange_->events.pop_back();
+  for (const std::string& event : exchange_->events) {
+    const Json chunk = Json::parse(event);
+    const Json& one = chunk["choices"][0];
+    reasoning += one["delta"].value("reasoning_content", "");
+    content += one["delta"].value("content", "");
+    if (one["delta"].contains("tool_calls")) {
+      const Json& call = one["delta"]["tool_calls"][0];
+      EXPECT_EQ(call["index"], calls.size());
+      calls.push_back(call["function"]["name"].get<std::string>() + call["function"]["arguments"].get<std::string>());
+    }
+    if (!one["finish_reason"].is_null()) finish = one["finish_reason"];
+  }
+  EXPECT_EQ(reasoning, "Which?");
+  EXPECT_EQ(content, "I look.");
+  EXPECT_THAT(calls, ElementsAre("f{\"a\":1}", "g{}"));
+  EXPECT_EQ(finish, "tool_calls");
+  EXPECT_TRUE(exchange_->ended);
+}
+
+TEST_F(CompletionTest, OnlyOneCallWhereOneIsWanted) {
+  start(false, false);
+  engine_->emit(0, kReply);
+  EXPECT_EQ(choice()["message"]["tool_calls"].size(), 1u);
+}
+
+TEST_F(CompletionTest, ACutReplyIsOfLength) {
+  start(false);
+  engine_->emit(0, "<think>no end", engine::FinishReason::kLength);
+  EXPECT_EQ(choice()["finish_reason"], "length");
+  EXPECT_EQ(choice()["message"]["reasoning_content"], "no end");
+  EXPECT_EQ(choice()["message"]["content"], "");
+}
+
+TEST_F(CompletionTest, AFailedChoiceEndsTheOthers) {
+  start(false, true, 3);
+  engine_->send(0, {.id = 1, .token = 'a'});
+  engine_->send(1, {.id = 2, .finish = engine::FinishReason::kError, .error = "broke"});
+  EXPECT_EQ(exchange_->status, 500);
+  EXPECT_THAT(engine_->cancelled, ElementsAre(1, 3));
+  engine_->send(2, {.id = 3, .token = 'a'});  // too late: nobody listens
+  EXPECT_EQ(exchange_->status, 500);
+}
+
+TEST_F(CompletionTest, AHangUpCancelsEveryChoice) {
+  start(true, true, 2);
+  engine_->send(0, {.id = 1, .token = 'a'});
+  exchange_->hang_up();
+  EXPECT_THAT(engine_->cancelled, ElementsAre(1, 2));
+}
+
+}  // namespace
+}  // namespace tenon::server
