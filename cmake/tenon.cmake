@@ -35,11 +35,13 @@ function(tenon_library name)
   endif()
 endfunction()
 
-# A GoogleTest program. Paths that tests need reach them as environment variables.
+# A GoogleTest program. Paths that tests need reach them as environment variables; the discovery of tests, which runs
+# without them, has the source directory compiled in.
 function(tenon_test target)
   cmake_parse_arguments(ARG "" "" "SOURCES;DEPS" ${ARGN})
   add_executable(${target} ${ARG_SOURCES})
   target_link_libraries(${target} PRIVATE tenon_flags ${ARG_DEPS} GTest::gtest_main GTest::gmock)
+  target_compile_definitions(${target} PRIVATE TENON_SOURCE_DIR="${PROJECT_SOURCE_DIR}")
   gtest_discover_tests(${target} DISCOVERY_MODE PRE_TEST DISCOVERY_TIMEOUT 60
                        PROPERTIES TIMEOUT 600 ENVIRONMENT
                        "TENON_SOURCE_DIR=${PROJECT_SOURCE_DIR};TENON_BINARY_DIR=${PROJECT_BINARY_DIR}")

@@ -30,7 +30,7 @@ std::string render(const std::string& source, Json variables = Json::object()) {
 
 fs::path source_dir() {
   const char* dir = std::getenv("TENON_SOURCE_DIR");
-  return dir ? dir : fs::path(__FILE__).parent_path().parent_path().parent_path();
+  return dir ? dir : fs::path(TENON_SOURCE_DIR);
 }
 
 /// Folders with a chat_golden.json: some beside this test, more in the shared directory where there is one.

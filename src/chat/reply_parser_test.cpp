@@ -161,8 +161,7 @@ TEST(Harmony, ChannelsAndCalls) {
 TEST(ReplyFormat, IsReadFromTheTemplate) {
   const auto of = [](const char* name) {
     const char* dir = std::getenv("TENON_SOURCE_DIR");
-    const std::filesystem::path root =
-        dir ? dir : std::filesystem::path(__FILE__).parent_path().parent_path().parent_path();
+    const std::filesystem::path root = dir ? dir : TENON_SOURCE_DIR;
     return format_of_template(*read_file((root / "src/chat/testdata" / name).string()));
   };
   EXPECT_EQ(of("qwen2.5/chat_template.qwen2.5-7b-instruct.jinja"), kHermes);

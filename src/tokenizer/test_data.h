@@ -19,7 +19,7 @@ namespace tenon::tokenizer::test {
 
 inline std::filesystem::path source_dir() {
   const char* dir = std::getenv("TENON_SOURCE_DIR");
-  return dir ? dir : std::filesystem::path(__FILE__).parent_path().parent_path().parent_path();
+  return dir ? dir : TENON_SOURCE_DIR;
 }
 
 inline std::filesystem::path shared_dir() {
