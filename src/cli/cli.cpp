@@ -20,6 +20,7 @@ int run(int argc, char** argv) {
   add_inspect(app, result);
   add_bench(app, result);
   add_verify(app, result);
+  add_check(app, result);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& e) {

@@ -1,4 +1,5 @@
-// The command line: tenon serve | generate | encode | list | inspect | bench | verify. Parsing and printing only.
+// The command line: tenon serve | generate | encode | list | inspect | bench | verify |
+// check | new. Parsing and printing only.
 #pragma once
 
 #include <memory>
@@ -53,5 +54,6 @@ void add_inspect(CLI::App& app, Status& result);
 void add_encode(CLI::App& app, Status& result);
 void add_bench(CLI::App& app, Status& result);
 void add_verify(CLI::App& app, Status& result);
+void add_check(CLI::App& app, Status& result);
 
 }  // namespace tenon::cli

@@ -20,6 +20,9 @@ class Runner {
   static Result<std::unique_ptr<Runner>> load(loader::LoadOptions options, int threads = 1, int max_tokens = 512,
                                               int max_rows = 64);
 
+  /// Of a model that was compiled already.
+  Runner(loader::LoadedModel model, int threads) : model_(std::move(model)), pool_(threads) {}
+
   /// Runs the sequences side by side: each step takes up to `chunk` tokens of every sequence that has some left.
   std::vector<Logits> run(const std::vector<Ids>& sequences, int chunk);
   Logits run(const Ids& ids, int chunk) { return run(std::vector<Ids>{ids}, chunk)[0]; }
@@ -28,7 +31,6 @@ class Runner {
   std::int64_t vocab() const { return model_.executable->vocab_size(); }
 
  private:
-  Runner(loader::LoadedModel model, int threads) : model_(std::move(model)), pool_(threads) {}
   loader::LoadedModel model_;
   ThreadPool pool_;
   HugeBuffer pages_;

@@ -90,6 +90,11 @@ TEST_F(CustomArchitecture, TheExampleIsCompiledListedAndFitsItsCheckpoint) {
   const Finished ran = run(bench, kCompileSeconds);
   EXPECT_EQ(ran.status, 0) << ran.err;
   EXPECT_THAT(ran.err, testing::Not(HasSubstr("compiling"))) << "the cache was not used";
+  const Finished checked =
+      run({"check", (kExample / "glm4").string(), "--config", (kExample / "tiny/config.json").string()});
+  EXPECT_EQ(checked.status, 0) << checked.out << checked.err;
+  EXPECT_THAT(checked.out, AllOf(HasSubstr("Glm4ForCausalLM (family glm4)"), HasSubstr("ok    OneAnswer"),
+                                 testing::Not(HasSubstr("FAIL"))));
 }
 
 TEST_F(CustomArchitecture, ABuiltInFoldersCopyOverridesItAndServesTheSame) {

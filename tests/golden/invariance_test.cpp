@@ -8,6 +8,7 @@
 #include <fstream>
 #include <random>
 
+#include "verify/conformance/random_rows.h"
 #include "verify/runner.h"
 
 namespace tenon::golden {
@@ -89,61 +90,6 @@ GgufType type_of(const std::string& name) {
                                                       {"Q5_1", 7},  {"Q8_0", 8}, {"Q4_K", 12}, {"Q5_K", 13},
                                                       {"Q6_K", 14}, {"BF16", 30}};
   return {*tensor::dtype_from_name(name), codes.at(name)};
-}
-
-// Random blocks: any bytes are valid codes; the float16 scales among them are set to small numbers.
-std::string random_rows(tensor::DType dtype, std::int64_t elements, std::mt19937& random) {
-  std::string out(static_cast<std::size_t>(tensor::bytes_of(dtype, elements)), '\0');
-  for (auto& byte : out) byte = static_cast<char>(random());
-  const auto& info = tensor::info(dtype);
-  const auto half = [&](std::size_t at, float x) {
-    const std::uint16_t h = tensor::to_f16(x);
-    std::memcpy(out.data() + at, &h, 2);
-  };
-  const auto block = static_cast<std::size_t>(info.block_bytes);
-  for (std::size_t b = 0; b < out.size(); b += block) {
-    const float u = 0.5f + static_cast<float>(random() % 1000) / 1000;
-    using enum tensor::DType;
-    switch (dtype) {
-      case kF32: {
-        const float x = (static_cast<float>(random() % 2001) - 1000) * 1e-4f;
-        std::memcpy(out.data() + b, &x, 4);
-        break;
-      }
-      case kBF16: {
-        const std::uint16_t x = tensor::to_bf16((static_cast<float>(random() % 2001) - 1000) * 1e-4f);
-        std::memcpy(out.data() + b, &x, 2);
-        break;
-      }
-      case kQ8_0:
-        half(b, u * 8e-4f);
-        break;
-      case kQ4_0:
-        half(b, u * 1e-2f);
-        break;
-      case kQ5_0:
-        half(b, u * 5e-3f);
-        break;
-      case kQ4_1:
-        half(b, u * 1e-2f), half(b + 2, u * -8e-2f);
-        break;
-      case kQ5_1:
-        half(b, u * 5e-3f), half(b + 2, u * -8e-2f);
-        break;
-      case kQ4_K:
-        half(b, u * 3e-4f), half(b + 2, u * 2e-3f);
-        break;
-      case kQ5_K:
-        half(b, u * 1.5e-4f), half(b + 2, u * 2e-3f);
-        break;
-      case kQ6_K:
-        half(b + block - 2, u * 4e-5f);
-        break;
-      default:
-        ADD_FAILURE() << "no such format here";
-    }
-  }
-  return out;
 }
 
 std::string write_gguf(const std::string& format) {

@@ -7,9 +7,9 @@ namespace {
 // Which layers slide, and which are rotated: all of them if the config has no window, else the sliding ones alone.
 void read_layers(model::ConfigReader& config, Config& c) {
   // null, which the 1.2B model says, is no window; a config that does not mention it gets the default.
-  const bool windowed = config.states("sliding_window") ? config.has("sliding_window") : true;
-  const int sliding_window = windowed ? config.integer_or("sliding_window", 4096) : 0;
-  config.accept("sliding_window");
+  const int sliding_window = config.states("sliding_window") ? config.optional_integer("sliding_window").value_or(0)
+                                                             : config.integer_or("sliding_window", 4096);
+  const bool windowed = sliding_window != 0;
   const std::vector<std::string> layer_types = config.layer_types(c.num_hidden_layers);
   int pattern = 0;
   if (layer_types.empty()) {

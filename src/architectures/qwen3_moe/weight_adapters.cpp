@@ -38,6 +38,9 @@ WeightAdapter from_gguf(const model::ModelConfig&) {
                     {"blk.{i}.attn_q_norm.weight", "model.layers.{i}.self_attn.q_norm.weight"},
                     {"blk.{i}.attn_k_norm.weight", "model.layers.{i}.self_attn.k_norm.weight"},
                     {"blk.{i}.ffn_norm.weight", "model.layers.{i}.post_attention_layernorm.weight"},
+                    {"blk.{i}.ffn_gate.weight", "model.layers.{i}.mlp.gate_proj.weight"},  // of layers without experts
+                    {"blk.{i}.ffn_up.weight", "model.layers.{i}.mlp.up_proj.weight"},
+                    {"blk.{i}.ffn_down.weight", "model.layers.{i}.mlp.down_proj.weight"},
                     {"blk.{i}.ffn_gate_inp.weight", "model.layers.{i}.mlp.gate.weight"},
                     {"blk.{i}.ffn_gate_exps.weight", "model.layers.{i}.mlp.experts.gate_proj.weight"},
                     {"blk.{i}.ffn_up_exps.weight", "model.layers.{i}.mlp.experts.up_proj.weight"},
