@@ -26,9 +26,12 @@ CompileOptions options_for(const Config& config, DType dtype) {
       .max_total_tokens = 200, .max_rows = kSequences, .max_sampled_rows = 200, .max_pages_per_row = kMaxPages};
   options.float_dtype = dtype == DType::kF32 ? DType::kF32 : DType::kBF16;
   options.kv_layout.dtype = options.float_dtype;
-  options.kv_layout.layers.assign(
-      static_cast<std::size_t>(config.layers),
-      {.num_kv_heads = config.kv_heads, .key_dim = config.head_dim, .value_dim = config.head_dim});
+  tensor::KvLayer kv{.num_kv_heads = config.kv_heads, .key_dim = config.head_dim, .value_dim = config.head_dim};
+  if (config.latent > 0) kv = {1, config.latent + config.head_dim / 2, config.latent};
+  options.kv_layout.layers.assign(static_cast<std::size_t>(config.layers), kv);
+  for (std::size_t i = 0; config.taps > 0 && i < options.kv_layout.layers.size(); i += 2) {
+    options.kv_layout.layers[i] = {1, 0, config.hidden};
+  }
   return options;
 }
 
@@ -233,11 +236,11 @@ std::string case_name(const testing::TestParamInfo<Case>& instance) {
 INSTANTIATE_TEST_SUITE_P(Float, Compiled,
                          testing::Combine(testing::Values("llama", "untied", "qwen2", "gemma3", "gemma2", "sinks",
                                                           "odd", "experts", "biased_experts", "grouped_experts",
-                                                          "odd_experts"),
+                                                          "odd_experts", "latent", "chunks", "convolution"),
                                           testing::Values(DType::kF32, DType::kBF16)),
                          case_name);
 INSTANTIATE_TEST_SUITE_P(Quantized, Compiled,
-                         testing::Combine(testing::Values("llama", "gemma3", "experts", "all_experts"),
+                         testing::Combine(testing::Values("llama", "gemma3", "experts", "all_experts", "latent"),
                                           testing::Values(DType::kQ8_0, DType::kQ4_0)),
                          case_name);
 

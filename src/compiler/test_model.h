@@ -30,6 +30,11 @@ struct Config {
   bool expert_bias = false;
   graph::RouterOptions router = {};
   bool correction_bias = false;
+  int latent = 0;  ///< not 0: multi-head latent attention, keys and values compressed to so many (one kv head)
+  int chunk = 0;   ///< of the attention
+  bool temperature = false;    ///< of the queries, by position
+  bool weighed_input = false;  ///< experts' weights come before their activation
+  int taps = 0;                ///< not 0: the even layers convolve in place of attention
 };
 
 /// Records the decoder, "logits" and a tap for each layer.
@@ -85,13 +90,41 @@ class Decoder {
     std::vector<double> frequencies;
     for (int i = 0; i < c_.head_dim / 2; ++i) frequencies.push_back(std::pow(10000.0, -2.0 * i / c_.head_dim));
     const Value table = rope_table(positions_, frequencies);  // every layer asks for its own
+    if (c_.temperature) q = position_temperature(q, positions_, 16, 0.3);
     q = rope(q, table, c_.interleaved), k = rope(k, table, c_.interleaved);
     const Value cache = kv_append(k, v, layer, positions_, offsets_, pages_);
     graph::AttentionOptions options{.scale = 1 / std::sqrt(c_.head_dim), .softcap = c_.softcap};
+    options.chunk = c_.chunk;
     if (layer % 2 == 1) options.window = c_.window;
     const Value sinks = c_.sinks ? g_.weight(name + ".sinks", {c_.heads}, WeightUse::kVector) : Value();
     const Value y = reshape(attention(q, cache, options, sinks), {tensor::dims::kTotalTokens, c_.heads * c_.head_dim});
     return matmul(y, name + ".o_proj", c_.hidden, false);
+  }
+  Value convolve(Value x, const std::string& name, int layer) {
+    const Value state =
+        state_append(matmul(x, name + ".in_proj", c_.hidden, false), layer, positions_, offsets_, pages_);
+    const Value y = short_conv(state, g_.weight(name + ".conv", {c_.taps, c_.hidden}, WeightUse::kVector));
+    return matmul(y, name + ".out_proj", c_.hidden, false);
+  }
+  Value attend_latent(Value x, const std::string& name, int layer) {
+    const int rotated = c_.head_dim / 2, key_dim = c_.latent + rotated;
+    std::vector<double> frequencies;
+    for (int i = 0; i < rotated / 2; ++i) frequencies.push_back(std::pow(10000.0, -2.0 * i / rotated));
+    const Value table = rope_table(positions_, frequencies);
+    const Value q = heads(matmul(x, name + ".q_proj", c_.heads * c_.head_dim, false), c_.heads);
+    const auto by_head = [&](Value in, const char* weight, int n) {
+      return head_linear(in, g_.weight(name + weight, {c_.heads, n, in.dim(-1).size()}, WeightUse::kMatmul));
+    };
+    const Value queries = graph::concat({by_head(slice(q, 0, c_.head_dim - rotated), ".k_b_proj", c_.latent),
+                                         rope(slice(q, c_.head_dim - rotated, c_.head_dim), table, c_.interleaved)});
+    const Value kv = matmul(x, name + ".kv_a_proj", key_dim, false);
+    const Value latent = norm(slice(kv, 0, c_.latent), name + ".kv_a_norm", c_.latent);
+    const Value shared = reshape(slice(kv, c_.latent, key_dim), {tensor::dims::kTotalTokens, 1, rotated});
+    const Value v = reshape(latent, {tensor::dims::kTotalTokens, 1, c_.latent});
+    const Value cache =
+        kv_append(graph::concat({v, rope(shared, table, c_.interleaved)}), v, layer, positions_, offsets_, pages_);
+    const Value y = by_head(attention(queries, cache, {.scale = 1 / std::sqrt(c_.head_dim)}), ".v_b_proj", c_.head_dim);
+    return matmul(reshape(y, {tensor::dims::kTotalTokens, c_.heads * c_.head_dim}), name + ".o_proj", c_.hidden, false);
   }
   Value mlp(Value x, const std::string& name) {
     const Value gate = matmul(x, name + ".gate_proj", c_.intermediate, false);
@@ -107,11 +140,18 @@ class Decoder {
       return expert_linear(in, ids, g_.weight(weight, {c_.experts, n, in.dim(-1).size()}, WeightUse::kMatmul),
                            c_.expert_bias ? g_.weight(weight + ".bias", {c_.experts, n}, WeightUse::kVector) : Value());
     };
-    const Value gate = expert(x, "gate_proj", c_.intermediate), up = expert(x, "up_proj", c_.intermediate);
+    Value gate = expert(x, "gate_proj", c_.intermediate), up = expert(x, "up_proj", c_.intermediate);
+    if (c_.weighed_input) {
+      gate = scale_experts(gate, weights), up = scale_experts(up, weights);
+      return combine_experts(expert(silu(gate) * up, "down_proj", c_.hidden));
+    }
     return combine_experts(expert((c_.gelu ? gelu_tanh(gate) : silu(gate)) * up, "down_proj", c_.hidden), weights);
   }
   Value block(Value x, const std::string& name, int layer) {
-    Value y = attend(norm(x, name + ".input_norm", c_.hidden), name + ".attn", layer);
+    Value y = norm(x, name + ".input_norm", c_.hidden);
+    y = c_.taps > 0 && layer % 2 == 0 ? convolve(y, name + ".conv", layer)
+        : c_.latent > 0               ? attend_latent(y, name + ".attn", layer)
+                                      : attend(y, name + ".attn", layer);
     if (c_.post_norms) y = norm(y, name + ".post_attn_norm", c_.hidden);
     x = x + y;
     y = norm(x, name + ".mlp_norm", c_.hidden);
@@ -255,6 +295,15 @@ inline std::map<std::string, Config> configs() {
                    .group_score = graph::GroupScore::kSumOfTwo},
         .correction_bias = true}},
       {"odd_experts", {.hidden = 96, .intermediate = 40, .experts = 3, .router = {.top_k = 3}}},
+      {"chunks",
+       {.interleaved = true,
+        .experts = 4,
+        .router = {.top_k = 4, .scoring = graph::RouterScoring::kSigmoidOfChosen},
+        .chunk = 24,
+        .temperature = true,
+        .weighed_input = true}},
+      {"convolution", {.layers = 3, .taps = 4}},
+      {"latent", {.heads = 3, .head_dim = 64, .interleaved = true, .latent = 96}},
       {"odd", {.hidden = 96, .heads = 3, .kv_heads = 3, .head_dim = 10, .intermediate = 160, .vocab = 67}}};
 }
 

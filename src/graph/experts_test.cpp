@@ -68,6 +68,25 @@ TEST_F(Experts, SoftmaxOfAllOrNormalizedOrOfTheChosen) {
               near({0, 4, 0, 3}));
 }
 
+TEST_F(Experts, SigmoidOfTheChosen) {
+  // Chosen by the logits: 20 and 30 have the same sigmoid in float32.
+  EXPECT_THAT(weights_of({.top_k = 1, .scoring = RouterScoring::kSigmoidOfChosen}, {20, 30, 0}), near({0, 1, 0}));
+  EXPECT_THAT(weights_of({.top_k = 2, .scoring = RouterScoring::kSigmoidOfChosen}, {0, std::log(3.0f), -1}),
+              near({0.5f, 0.75f, 0}));
+}
+
+TEST_F(Experts, WeightsBeforeOrAfter) {
+  const Value y = x({"t", 2, 2}), weights = g.input("weights", {DType::kF32, {"t", 2}});
+  g.output("scaled", scale_experts(y, weights));
+  g.output("sum", combine_experts(y));
+  const auto outputs =
+      Interpreter(g, {}).run({{"x", floats({1, 2, 2}, {1, 2, 3, 4})}, {"weights", floats({1, 2}, {10, 100})}}).outputs;
+  EXPECT_THAT(outputs.at("scaled").f32, ElementsAre(10, 20, 300, 400));
+  EXPECT_THAT(outputs.at("sum").f32, ElementsAre(4, 6));
+  EXPECT_THAT(error([&] { scale_experts(y, g.input("three", {DType::kF32, {"t", 3}})); }),
+              HasSubstr("they must be [tokens, top_k, n]"));
+}
+
 TEST_F(Experts, OfEqualScoresTheLowerIndexWins) {
   EXPECT_THAT(weights_of({.top_k = 2}, {0, 0, 0, 0}), near({0.25f, 0.25f, 0, 0}));
   EXPECT_THAT(weights_of({.top_k = 1}, {0, 1, 1, 1}).at(2), 0);

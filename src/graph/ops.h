@@ -15,6 +15,8 @@ Value embedding(Value ids, Value weight);
 Value embedding_row(Value ids, Value weight, std::int64_t row);
 /// x [.., K], weight [N, K] (a linear layer's) → x · weightᵀ [.., N].
 Value linear(Value x, Value weight);
+/// x [T, heads, K], weight [heads, N, K] → [T, heads, N]: each head by its own matrix (multi-head latent attention).
+Value head_linear(Value x, Value weight);
 /// Elementwise; shapes equal, or b a vector of the last dim.
 Value add(Value a, Value b);
 Value mul(Value a, Value b);
@@ -57,6 +59,7 @@ struct AttentionOptions {
   double scale = 1.0;    ///< of the scores, usually 1/sqrt(head_dim)
   double softcap = 0.0;  ///< 0: none
   int window = 0;        ///< 0: all positions up to the token's own; else the last `window`
+  int chunk = 0;         ///< not 0: none before the last multiple of `chunk` (Llama 4's chunked attention). No window.
   /// false: each token sees all tokens of its sequence that the batch brings, before and after it (BERT). The sequence
   /// must be whole in the batch, and its cache is then only where the keys and values of this run lie. No window.
   bool causal = true;
@@ -70,6 +73,7 @@ enum class RouterScoring : std::uint8_t {
   kSoftmaxOfAll,     ///< over all experts (Mixtral, Qwen-MoE)
   kSigmoidOfEach,    ///< of each (DeepSeek-V3)
   kSoftmaxOfChosen,  ///< chosen by the logits, then a softmax over the chosen (Granite, GPT-OSS)
+  kSigmoidOfChosen,  ///< chosen by the logits, then the sigmoid of each (Llama 4)
 };
 enum class GroupScore : std::uint8_t { kMax, kSumOfTwo };  ///< DeepSeek-V2; DeepSeek-V3
 struct RouterOptions {
@@ -92,7 +96,20 @@ Routing route_experts(Value logits, const RouterOptions& options, Value correcti
 /// x [T, K], or [T, k, K] one row a choice; ids [T, k]; weight [E, N, K]; bias [E, N] or none → [T, k, N], where row
 /// (t, j) is multiplied by the matrix of expert ids[t, j].
 Value expert_linear(Value x, Value ids, Value weight, Value bias = {});
-/// y [T, k, H], weights [T, k] → [T, H]: the weighted sum over k, in that order.
-Value combine_experts(Value y, Value weights);
+/// y [T, k, N] of experts times weights [T, k] → the same: the weight of a choice comes before what is not linear.
+Value scale_experts(Value y, Value weights);
+/// y [T, k, H], weights [T, k] or none (ones) → [T, H]: the weighted sum over k, in that order.
+Value combine_experts(Value y, Value weights = {});
+
+// -- what depends on the position or on the tokens before
+/// x [T, ..] times 1 + strength · log(1 + floor((position + 1) / floor_scale)): the temperature of Llama 4's long
+/// contexts.
+Value position_temperature(Value x, Value positions, double floor_scale, double strength);
+/// Stores x [T, channels] of each token in the paged cache of `layer`, whose KvLayer is {1, 0, channels}; the result is
+/// that cache's state, for short_conv().
+Value state_append(Value x, int layer, Value positions, Value row_offsets, Value page_table);
+/// Causal depthwise convolution over the states of a sequence: weight [taps, channels] → [T, channels], y[p] = Σ_j
+/// weight[j] · state[p - (taps - 1) + j], where nothing lies before position 0 (LFM2).
+Value short_conv(Value state, Value weight);
 
 }  // namespace tenon::graph

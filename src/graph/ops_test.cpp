@@ -158,6 +158,45 @@ TEST_F(Ops, Views) {
   EXPECT_THAT(error([&] { slice(a, 2, 2); }), HasSubstr("no columns 2 to 2"));
 }
 
+TEST_F(Ops, HeadLinearMultipliesEachHeadByItsOwnMatrix) {
+  const Value a = reshape(x({"t", 4}), {"t", 2, 2});
+  const Value y = head_linear(a, w({2, 3, 2}));
+  EXPECT_EQ(to_string(y.type()), "f32[t, 2, 3]");
+  EXPECT_THAT(run(y, {{"x", floats({1, 4}, {1, 2, 3, 4})}}, {{"w", {1, 0, 0, 1, 1, 1, 2, 0, 0, 2, 1, -1}}}),
+              ElementsAre(1, 2, 3, 6, 8, -1));
+  EXPECT_THAT(error([&] { head_linear(a, w({3, 3, 2}, "k_b_proj")); }), HasSubstr("k_b_proj is [3, 3, 2]: x must be"));
+  EXPECT_THAT(error([&] { head_linear(a, w({2, 3, 4}, "v_b_proj")); }), HasSubstr("v_b_proj is [2, 3, 4]: x must be"));
+}
+
+TEST_F(Ops, PositionTemperatureGrowsInSteps) {
+  const Value y = position_temperature(x({"t", 2}), i({"t"}, "positions"), 4.0, 0.5);
+  const float one = 1 + 0.5f * std::log(2.0f), two = 1 + 0.5f * std::log(3.0f);
+  EXPECT_THAT(run(y, {{"x", floats({3, 2}, {1, 2, 1, 2, 1, 2})}, {"positions", ints({3}, {2, 3, 7})}}),
+              near({1, 2, one, 2 * one, two, 2 * two}));
+  EXPECT_THAT(error([&] { position_temperature(x({"t", 2}), i({"t"}, "positions"), 0.0, 1.0); }),
+              HasSubstr("floor_scale must be positive"));
+}
+
+TEST_F(Ops, ShortConvReadsTheTokensBefore) {
+  const Value positions = i({"t"}, "positions"), offsets = i({"r1"}, "row_offsets");
+  const Value pages = i({"r", "p"}, "page_table");
+  const Value state = state_append(x({"t", 2}), 0, positions, offsets, pages);
+  EXPECT_EQ(to_string(state.type()), "u8[kv_cache, 1, 0, 2]");
+  const Value y = short_conv(state, w({3, 2}));
+  // Two sequences of two tokens and one; no tap reaches from one into the other.
+  EXPECT_THAT(run(y,
+                  {{"x", floats({3, 2}, {1, 10, 2, 20, 3, 30})},
+                   {"positions", ints({3}, {0, 1, 0})},
+                   {"row_offsets", ints({3}, {0, 2, 3})},
+                   {"page_table", ints({2, 1}, {4, 7})}},
+                  {{"w", {100, 100, 5, 6, 1, 2}}}),
+              ElementsAre(1, 20, 7, 100, 3, 60));
+  EXPECT_THAT(error([&] { short_conv(state, w({3, 4}, "conv")); }), HasSubstr("the weight must be [taps, channels]"));
+  EXPECT_THAT(error([&] { short_conv(x({"t", 2}), w({3, 2})); }), HasSubstr("not the result of state_append"));
+  EXPECT_THAT(error([&] { state_append(slice(x({"t", 2}), 0, 1), 0, positions, offsets, pages); }),
+              HasSubstr("an even number"));
+}
+
 TEST_F(Ops, GatherRows) {
   const Value y = gather_rows(x({"t", 2}), i({"r"}, "rows"));
   EXPECT_EQ(to_string(y.type()), "f32[r, 2]");

@@ -29,6 +29,7 @@ struct Shape {
   float softcap = 0.0f;
   bool sinks = false;
   bool causal = true;
+  int chunk = 0;
 };
 
 /// A sequence: `past` tokens are in the cache, `fresh` ones are computed now.
@@ -111,6 +112,7 @@ class Cache {
     task.scale = scale();
     task.softcap = shape_.softcap;
     task.window = shape_.window;
+    task.chunk = shape_.chunk;
     task.causal = shape_.causal;
     const std::vector<float> sinks = sink_values();
     if (shape_.sinks) task.sinks = sinks.data();
@@ -143,7 +145,9 @@ class Cache {
     const int group = shape_.heads / shape_.kv_heads;
     const std::vector<float> sinks = sink_values();
     for (int token = row.past; token < row.past + row.fresh; ++token) {
-      const int first = shape_.window > 0 ? std::max(0, token - shape_.window + 1) : 0;
+      const int first = shape_.chunk > 0    ? token / shape_.chunk * shape_.chunk
+                        : shape_.window > 0 ? std::max(0, token - shape_.window + 1)
+                                            : 0;
       for (int h = 0; h < shape_.heads; ++h) {
         std::vector<double> scores;
         double maximum = shape_.sinks ? static_cast<double>(sinks[static_cast<std::size_t>(h)])
@@ -259,6 +263,23 @@ TEST_P(Attention, Windows) {
   }
 }
 
+TEST_P(Attention, Chunks) {
+  for (const int chunk : {1, 7, 64, 90}) {
+    for (const DType dtype : {DType::kBF16, DType::kF32}) {
+      expect_near_reference({.heads = 4, .kv_heads = 2, .key_dim = 16, .value_dim = 24, .dtype = dtype, .chunk = chunk},
+                            kRagged);
+    }
+  }
+}
+
+// Multi-head latent attention: one kv head, keys wider than values, many query heads.
+TEST_P(Attention, OneWideHeadForAllQueries) {
+  for (const DType dtype : {DType::kBF16, DType::kF32}) {
+    expect_near_reference({.heads = 16, .kv_heads = 1, .key_dim = 576, .value_dim = 512, .dtype = dtype}, kRagged);
+    expect_near_reference({.heads = 5, .kv_heads = 1, .key_dim = 28, .value_dim = 20, .dtype = dtype}, kRagged);
+  }
+}
+
 TEST_P(Attention, BothDirections) {
   for (const DType dtype : {DType::kBF16, DType::kF32}) {
     const Shape shape{.heads = 4, .kv_heads = 4, .key_dim = 16, .value_dim = 16, .dtype = dtype, .causal = false};
@@ -302,6 +323,7 @@ std::vector<Shape> invariance_shapes() {
     shapes.push_back({.heads = 8, .kv_heads = 2, .key_dim = 64, .value_dim = 64, .dtype = dtype});
     shapes.push_back(
         {.heads = 3, .kv_heads = 1, .key_dim = 32, .value_dim = 20, .dtype = dtype, .window = 50, .softcap = 3.0f});
+    shapes.push_back({.heads = 4, .kv_heads = 2, .key_dim = 16, .value_dim = 16, .dtype = dtype, .chunk = 24});
     shapes.push_back(
         {.heads = 2, .kv_heads = 2, .key_dim = 128, .value_dim = 256, .dtype = dtype, .window = 5, .sinks = true});
   }

@@ -84,6 +84,7 @@ struct AttentionTask {
   float scale = 1.0f;
   float softcap = 0.0f;          ///< s = softcap * tanh(s / softcap); 0: none
   int window = 0;                ///< a token sees the last `window` positions, its own included; 0: all
+  int chunk = 0;                 ///< a token sees none before the last multiple of it; 0: all. No window
   bool causal = true;            ///< false: up to the last position of the row's tokens in this batch; no window
   const float* sinks = nullptr;  ///< [heads] logits that take part in the softmax's sum only, or null
 };

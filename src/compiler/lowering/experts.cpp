@@ -20,7 +20,7 @@ void Lowerer::check_grouped(const Node& node) {
     if (const auto it = grouped_.find(value); it != grouped_.end()) ids = it->second;
   }
   if (ids < 0 || node.op == &graph::kExpertLinear || node.op == &graph::kFusedExpertLinear ||
-      node.op == &graph::kCombineExperts) {
+      node.op == &graph::kCombineExperts || node.op == &graph::kScaleExperts) {
     return;
   }
   for (int value : node.inputs) {
@@ -142,20 +142,47 @@ void Lowerer::lower_expert_linear(const Node& node) {
   grouped_[node.outputs[0]] = ids;
 }
 
+void Lowerer::lower_scale_experts(const Node& node) {
+  const auto sorted = grouped_.find(node.inputs[0]);
+  if (sorted == grouped_.end()) reject("its first operand is not what experts made");
+  const int ids = sorted->second;
+  const ExpertGrouping group = grouping(ids);
+  const View y = view(node.inputs[0]), weights = view(node.inputs[1]);
+  const View out = new_view(Rows::kTokens, columns(node.outputs[0]));
+  emit_rows(Rows::kTokens, {read(y, false), read(weights), read(group.view, false), write(out, false)},
+            [=, scope = node.scope](const Placement& at, const Packed&) {
+              runtime::ScaleExpertsStep::Data data{.y = at(y),
+                                                   .weights = at(weights),
+                                                   .out = at(out),
+                                                   .grouping = group.place,
+                                                   .columns = out.columns / group.place.top_k};
+              data.y.stride = data.out.stride = data.columns;
+              data.grouping.offset = at(group.view).offset;
+              return std::make_unique<runtime::ScaleExpertsStep>(scope, data);
+            });
+  set(node.outputs[0], out);
+  grouped_[node.outputs[0]] = ids;
+}
+
 void Lowerer::lower_combine_experts(const Node& node) {
   const auto sorted = grouped_.find(node.inputs[0]);
   if (sorted == grouped_.end()) reject("its first operand is not what experts made");
   const ExpertGrouping group = grouping(sorted->second);
-  const View y = view(node.inputs[0]), weights = view(node.inputs[1]);
+  const View y = view(node.inputs[0]);
+  std::optional<View> weights;
+  if (node.inputs.size() == 2) weights = view(node.inputs[1]);
   const View out = new_view(Rows::kTokens, columns(node.outputs[0]));
-  emit_rows(Rows::kTokens, {read(y, false), read(weights), read(group.view, false), write(out)},
-            [=, scope = node.scope](const Placement& at, const Packed&) {
-              runtime::CombineExpertsStep::Data data{
-                  .y = at(y), .weights = at(weights), .out = at(out), .grouping = group.place, .columns = out.columns};
-              data.y.stride = out.columns;
-              data.grouping.offset = at(group.view).offset;
-              return std::make_unique<runtime::CombineExpertsStep>(scope, data);
-            });
+  std::vector<Access> accesses = {read(y, false), read(group.view, false), write(out)};
+  if (weights) accesses.push_back(read(*weights));
+  emit_rows(Rows::kTokens, accesses, [=, scope = node.scope](const Placement& at, const Packed&) {
+    std::optional<runtime::Place> placed;
+    if (weights) placed = at(*weights);
+    runtime::CombineExpertsStep::Data data{
+        .y = at(y), .weights = placed, .out = at(out), .grouping = group.place, .columns = out.columns};
+    data.y.stride = out.columns;
+    data.grouping.offset = at(group.view).offset;
+    return std::make_unique<runtime::CombineExpertsStep>(scope, data);
+  });
   set(node.outputs[0], out);
 }
 

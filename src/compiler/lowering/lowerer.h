@@ -63,7 +63,9 @@ class Lowerer {
   }
   void emit_rows(Rows rows, std::vector<Access> accesses, Make make);
   void emit_items(std::vector<Access> accesses, Make make);
-  void emit_copy(const View& from, const View& to, std::int64_t groups, std::int64_t from_group);
+  /// Copies `groups` runs of columns, which lie from_group apart there, and here to_group (0: beside one another).
+  void emit_copy(const View& from, const View& to, std::int64_t groups, std::int64_t from_group,
+                 std::int64_t to_group = 0);
   int cache_storage(std::int64_t layer);
 
   // -- ops
@@ -83,6 +85,11 @@ class Lowerer {
   void lower_route_experts(const Node& node);
   void lower_expert_linear(const Node& node);
   void lower_combine_experts(const Node& node);
+  void lower_scale_experts(const Node& node);
+  void lower_head_linear(const Node& node);
+  void lower_position_temperature(const Node& node);
+  void lower_state_append(const Node& node);
+  void lower_short_conv(const Node& node);
   /// Rows of values [T, top_k, n] lie sorted by expert (experts.cpp): only what treats every row alike may see them.
   void check_grouped(const Node& node);
   /// The grouping of the choices `ids`, made by a step when first asked for.

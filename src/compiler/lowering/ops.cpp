@@ -72,6 +72,11 @@ void Lowerer::lower_node(const Node& node) {
       {&graph::kExpertLinear, &Lowerer::lower_expert_linear},
       {&graph::kFusedExpertLinear, &Lowerer::lower_expert_linear},
       {&graph::kCombineExperts, &Lowerer::lower_combine_experts},
+      {&graph::kHeadLinear, &Lowerer::lower_head_linear},
+      {&graph::kScaleExperts, &Lowerer::lower_scale_experts},
+      {&graph::kPositionTemperature, &Lowerer::lower_position_temperature},
+      {&graph::kStateAppend, &Lowerer::lower_state_append},
+      {&graph::kShortConv, &Lowerer::lower_short_conv},
   };
   check_grouped(node);
   const auto it = handlers.find(node.op);
@@ -232,13 +237,15 @@ void Lowerer::lower_slice(const Node& node) {
 }
 
 void Lowerer::lower_concat(const Node& node) {
-  if (type(node.outputs[0]).dims.size() != 2) reject("its parts are no matrices");
   const View y = new_view(rows(node.outputs[0]), columns(node.outputs[0]));
+  // Of heads each one's columns come beside one another.
+  const std::int64_t head = type(node.outputs[0]).dims.back().size(), heads = y.columns / head;
   View part = y;
   for (int value : node.inputs) {
-    part.columns = view(value).columns;
-    emit_copy(view(value), part, 1, 0);
-    part.begin = part.end();
+    const std::int64_t size = view(value).columns / heads;
+    part.columns = (heads - 1) * head + size;
+    emit_copy(view(value), part, heads, size, head);
+    part.begin += size;
   }
   set(node.outputs[0], y);
 }
@@ -324,11 +331,14 @@ void Lowerer::lower_attention(const Node& node) {
   const View q = view(node.inputs[0]);
   const View y = new_view(Rows::kTokens, columns(node.outputs[0]));
   const std::int64_t layer = integer(node.attributes, "layer");
+  const bool chunked = node.attributes.contains("chunk");
+  const int chunk = chunked ? static_cast<int>(integer(node.attributes, "chunk")) : 0;
   runtime::AttentionStep::Data data{.layer = static_cast<int>(layer),
                                     .heads = static_cast<int>(type(node.inputs[0]).dims[1].size()),
                                     .scale = to_float32(number(node.attributes, "scale")),
                                     .softcap = to_float32(number(node.attributes, "softcap")),
                                     .window = static_cast<int>(integer(node.attributes, "window")),
+                                    .chunk = chunk,
                                     .causal = !node.attributes.contains("causal")};
   if (node.inputs.size() == 6) data.sinks = vector({node.inputs[5]});
   const Access cache{.storage = cache_storage(layer), .begin = 0, .end = 1, .own_rows = false};

@@ -151,12 +151,14 @@ void Lowerer::emit_items(std::vector<Access> accesses, Make make) {
   out_.steps.push_back({.by_rows = false, .accesses = std::move(accesses), .make = std::move(make)});
 }
 
-void Lowerer::emit_copy(const View& from, const View& to, std::int64_t groups, std::int64_t from_group) {
-  const std::int64_t columns = to.columns / groups;
+void Lowerer::emit_copy(const View& from, const View& to, std::int64_t groups, std::int64_t from_group,
+                        std::int64_t to_group) {
+  const std::int64_t columns = to_group == 0 ? to.columns / groups : from.columns / groups;
+  const std::int64_t step = to_group == 0 ? columns : to_group;
   emit_rows(from.rows, {read(from), write(to)},
             [=, scope = node_->scope](const Placement& at, const std::vector<PackedOperand>&) {
               return std::make_unique<runtime::CopyStep>(
-                  scope, from.rows, runtime::CopyStep::Data{at(from), at(to), groups, columns, from_group, columns});
+                  scope, from.rows, runtime::CopyStep::Data{at(from), at(to), groups, columns, from_group, step});
             });
 }
 

@@ -11,6 +11,9 @@ namespace {
 
 // Said only where it is not so: nearly all attention is causal.
 bool is_causal(const Attributes& attributes) { return !attributes.contains("causal"); }
+std::int64_t chunk_of(const Attributes& attributes) {
+  return attributes.contains("chunk") ? integer(attributes, "chunk") : 0;
+}
 
 // Inputs: q, cache, positions, row_offsets, page_table, and sinks if there are any.
 std::vector<Type> infer(const Signature& signature) {
@@ -30,8 +33,10 @@ std::vector<Type> infer(const Signature& signature) {
   if (number(signature.attributes, "softcap") < 0 || integer(signature.attributes, "window") < 0) {
     reject(signature, "softcap and window must not be negative");
   }
-  if (!is_causal(signature.attributes) && integer(signature.attributes, "window") != 0) {
-    reject(signature, "a window is for causal attention only");
+  const std::int64_t window = integer(signature.attributes, "window"), chunk = chunk_of(signature.attributes);
+  if (chunk < 0 || (window != 0 && chunk != 0)) reject(signature, "it has a window, or chunks of a positive size");
+  if (!is_causal(signature.attributes) && (window != 0 || chunk != 0)) {
+    reject(signature, "windows and chunks are for causal attention only");
   }
   if (signature.inputs.size() == 6 && signature.type(5).dims != std::vector<Dim>{q[1]}) {
     reject(signature, describe(signature, 5, "sinks") + ", not one a head");
@@ -83,12 +88,15 @@ void reference(Call& call) {
   const auto& offsets = call.in(3).i32;
   const Tensor& pages = call.in(4);
   const std::int64_t heads = q.dims[1], window = integer(call.attributes, "window");
+  const std::int64_t chunk = chunk_of(call.attributes);
   const std::int64_t kv_heads = call.in(1).dims[1];
   const bool causal = is_causal(call.attributes);
   for (std::size_t row = 0; row + 1 < offsets.size(); ++row) {
     for (std::int64_t t = offsets[row]; t < offsets[row + 1]; ++t) {
       const std::int64_t position = call.in(2).i32[static_cast<std::size_t>(t)];
-      const std::int64_t begin = window > 0 ? std::max<std::int64_t>(0, position - window + 1) : 0;
+      const std::int64_t begin = chunk > 0    ? position / chunk * chunk
+                                 : window > 0 ? std::max<std::int64_t>(0, position - window + 1)
+                                              : 0;
       const std::int64_t end = 1 + (causal ? position : call.in(2).i32[static_cast<std::size_t>(offsets[row + 1] - 1)]);
       for (std::int64_t h = 0; h < heads; ++h) {
         attend(call, q.row(t * heads + h), {h, heads / kv_heads},
@@ -118,6 +126,7 @@ Value attention(Value q, Value cache, AttentionOptions options, Value sinks) {
                            {"scale", options.scale},
                            {"softcap", options.softcap},
                            {"window", std::int64_t{options.window}}};
+  if (options.chunk != 0) attributes["chunk"] = std::int64_t{options.chunk};
   if (!options.causal) attributes["causal"] = std::int64_t{0};
   return record(kAttention, inputs, std::move(attributes));
 }

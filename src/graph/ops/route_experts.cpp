@@ -1,5 +1,6 @@
 // Which experts each token goes to, and with what weight. Covers softmax routing (Shazeer 2017, Mixtral, Qwen-MoE), a
-// softmax over the chosen (Granite, GPT-OSS), and sigmoid scores with groups and a correction bias (DeepSeek-V2/V3).
+// softmax over the chosen (Granite, GPT-OSS) or their sigmoids (Llama 4), and sigmoid scores with groups and a
+// correction bias (DeepSeek-V2/V3).
 #include <algorithm>
 #include <array>
 #include <cmath>
@@ -14,7 +15,7 @@
 namespace tenon::graph {
 namespace {
 
-constexpr std::array kScorings = {"softmax", "sigmoid", "softmax_of_chosen"};
+constexpr std::array kScorings = {"softmax", "sigmoid", "softmax_of_chosen", "sigmoid_of_chosen"};
 constexpr std::array kGroupScores = {"max", "sum_of_two"};
 
 template <std::size_t n>
@@ -98,6 +99,9 @@ void reference(Call& call) {
     std::vector<double> weights;
     for (std::size_t e : chosen) weights.push_back(scores[e]);
     if (o.scoring == RouterScoring::kSoftmaxOfChosen) weights = softmax(weights);
+    if (o.scoring == RouterScoring::kSigmoidOfChosen) {
+      for (double& w : weights) w = 1 / (1 + std::exp(-w));
+    }
     if (o.normalize) {
       const double sum = std::accumulate(weights.begin(), weights.end(), o.epsilon);
       for (double& w : weights) w /= sum;

@@ -152,6 +152,7 @@ class AttentionKernels {
     int head(int r) const { return first_head_ + r % heads_; }
     /// The first position that row r sees.
     int first_seen(int r) const {
+      if (task_.chunk > 0) return position(r) / task_.chunk * task_.chunk;
       const int first = position(r) - task_.window + 1;
       return task_.window > 0 && first > 0 ? first : 0;
     }

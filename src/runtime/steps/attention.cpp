@@ -31,6 +31,7 @@ std::string AttentionStep::describe() const {
       .append(std::to_string(data_.layer))
       .append(data_.causal ? "" : " in both directions")
       .append(data_.window > 0 ? " window " + std::to_string(data_.window) : "")
+      .append(data_.chunk > 0 ? " chunk " + std::to_string(data_.chunk) : "")
       .append(" ")
       .append(arrow({data_.heads}, data_.q, data_.out));
 }
@@ -48,6 +49,7 @@ kernels::AttentionTask AttentionStep::task(const Run& run) const {
           .scale = data_.scale,
           .softcap = data_.softcap,
           .window = data_.window,
+          .chunk = data_.chunk,
           .causal = data_.causal,
           .sinks = data_.sinks ? run.vector(*data_.sinks) : nullptr};
 }

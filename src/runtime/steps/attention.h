@@ -32,6 +32,7 @@ class AttentionStep final : public Step {
     Place q, out;
     float scale, softcap;
     int window;
+    int chunk;
     bool causal;
     std::optional<std::int64_t> sinks;  ///< offset into the weights
   };

@@ -138,18 +138,33 @@ void ExpertMatmulStep::execute(const Run& run, std::int64_t begin, std::int64_t 
   }
 }
 
+std::string ScaleExpertsStep::describe() const {
+  return arrow({data_.grouping.top_k, data_.columns}, data_.y, data_.out);
+}
+
+void ScaleExpertsStep::execute(const Run& run, std::int64_t begin, std::int64_t end, int) const {
+  const Grouping g(run, data_.grouping);
+  for (std::int64_t row = begin; row < end; ++row) {
+    const float* weights = run.floats(data_.weights, row);
+    for (std::int64_t j = 0; j < data_.grouping.top_k; ++j) {
+      const std::int32_t slot = g.slot_of[row * data_.grouping.top_k + j];
+      run.kernels->scale(run.floats(data_.y, slot), weights[j], run.floats(data_.out, slot), data_.columns);
+    }
+  }
+}
+
 std::string CombineExpertsStep::describe() const { return arrow({data_.columns}, data_.y, data_.out); }
 
 void CombineExpertsStep::execute(const Run& run, std::int64_t begin, std::int64_t end, int) const {
   const Grouping g(run, data_.grouping);
   for (std::int64_t row = begin; row < end; ++row) {
-    const float* weights = run.floats(data_.weights, row);
+    const float* weights = data_.weights ? run.floats(*data_.weights, row) : nullptr;
     const std::int32_t* slots = g.slot_of + row * data_.grouping.top_k;
     float* out = run.floats(data_.out, row);
-    run.kernels->scale(run.floats(data_.y, slots[0]), weights[0], out, data_.columns);
+    run.kernels->scale(run.floats(data_.y, slots[0]), weights == nullptr ? 1.0f : weights[0], out, data_.columns);
     for (std::int64_t j = 1; j < data_.grouping.top_k; ++j) {
       const float* y = run.floats(data_.y, slots[j]);
-      const float weight = weights[j];
+      const float weight = weights == nullptr ? 1.0f : weights[j];
       for (std::int64_t n = 0; n < data_.columns; ++n) out[n] += weight * y[n];
     }
   }

@@ -40,7 +40,7 @@ struct ExpertOperandPlace {
 /// Logits → ids and weights, a row at a time. Of equal scores the lower index wins; NaN loses to everything else.
 class RouteExpertsStep final : public RowStep {
  public:
-  enum class Scoring : std::uint8_t { kSoftmax, kSigmoid, kSoftmaxOfChosen };
+  enum class Scoring : std::uint8_t { kSoftmax, kSigmoid, kSoftmaxOfChosen, kSigmoidOfChosen };
   struct Data {
     Place logits, ids, weights;  ///< ids are int32
     int experts = 0, top_k = 0;
@@ -124,11 +124,30 @@ class ExpertMatmulStep final : public Step {
   Data data_;
 };
 
+/// out[t, j] = weights[t, j] · y[t, j], rows of both as the grouping has them.
+class ScaleExpertsStep final : public RowStep {
+ public:
+  struct Data {
+    Place y, weights, out;
+    GroupingPlace grouping;
+    std::int64_t columns = 0;
+  };
+  ScaleExpertsStep(std::string scope, const Data& data) : RowStep(std::move(scope), Rows::kTokens), data_(data) {}
+  const char* kernel() const override { return "scale_experts"; }
+  std::string describe() const override;
+  void execute(const Run& run, std::int64_t begin, std::int64_t end, int thread) const override;
+
+ private:
+  Data data_;
+};
+
 /// out[t] = Σ_j weights[t, j] · y[t, j], in the order of j.
 class CombineExpertsStep final : public RowStep {
  public:
   struct Data {
-    Place y, weights, out;
+    Place y;
+    std::optional<Place> weights;  ///< none: ones
+    Place out;
     GroupingPlace grouping;
     std::int64_t columns = 0;
   };

@@ -31,7 +31,7 @@ void softmax(const float* x, int n, float* y) {
 }  // namespace
 
 std::string RouteExpertsStep::describe() const {
-  static constexpr std::array kScorings = {"softmax", "sigmoid", "softmax_of_chosen"};
+  static constexpr std::array kScorings = {"softmax", "sigmoid", "softmax_of_chosen", "sigmoid_of_chosen"};
   return std::string(kScorings[static_cast<std::size_t>(data_.scoring)]).append(data_.normalize ? " normalize " : " ") +
          arrow({data_.experts, data_.top_k}, data_.logits, data_.ids);
 }
@@ -67,6 +67,9 @@ void RouteExpertsStep::route(const Run& run, std::int64_t row, float* scores, fl
     weights[j] = scores[ids[j]];
   }
   if (d.scoring == Scoring::kSoftmaxOfChosen) softmax(weights, d.top_k, weights);
+  if (d.scoring == Scoring::kSigmoidOfChosen) {
+    for (int j = 0; j < d.top_k; ++j) weights[j] = 1.0f / (1.0f + std::exp(-weights[j]));
+  }
   float sum = d.epsilon;
   for (int j = 0; j < d.top_k; ++j) sum += weights[j];
   for (int j = 0; j < d.top_k; ++j) weights[j] = (d.normalize ? weights[j] / sum : weights[j]) * d.scale;
