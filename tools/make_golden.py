@@ -30,6 +30,9 @@ def rope(rope_type, theta=10000.0, **parameters):
 
 
 LLAMA_YARN = rope("yarn", factor=4.0, original_max_position_embeddings=32, beta_fast=32.0, beta_slow=1.0)
+# Multi-head latent attention of every size different.
+LATENT = dict(num_key_value_heads=4, kv_lora_rank=20, qk_nope_head_dim=10, qk_rope_head_dim=8, v_head_dim=6,
+              moe_intermediate_size=24)
 CASES = {
     "llama/mha": ("LlamaForCausalLM", dict(num_key_value_heads=4)),
     "llama/gqa_tied": ("LlamaForCausalLM", dict(tie_word_embeddings=True, rope_parameters=rope("default", 500000.0))),
@@ -64,6 +67,38 @@ CASES = {
     "gpt_oss/mxfp4": ("GptOssForCausalLM", dict(
         head_dim=8, num_local_experts=3, num_experts_per_tok=2, intermediate_size=64, sliding_window=16, swiglu_limit=1.5,
         rope_parameters=rope("default", 10000.0))),
+    "deepseek_v2/lite": ("DeepseekV2ForCausalLM", dict(
+        **LATENT, q_lora_rank=None, n_routed_experts=5, num_experts_per_tok=2, n_shared_experts=2, first_k_dense_replace=1,
+        rope_parameters=rope("yarn", factor=4.0, original_max_position_embeddings=32, beta_fast=32.0, beta_slow=1.0,
+                             mscale=0.707, mscale_all_dim=0.707))),
+    "deepseek_v2/groups_biases": ("DeepseekV2ForCausalLM", dict(
+        **LATENT, q_lora_rank=24, n_routed_experts=6, num_experts_per_tok=3, n_shared_experts=1, first_k_dense_replace=1,
+        topk_method="group_limited_greedy", n_group=3, topk_group=2, routed_scaling_factor=1.5, attention_bias=True,
+        mlp_bias=True, tie_word_embeddings=True)),
+    "deepseek_v3/groups_yarn": ("DeepseekV3ForCausalLM", dict(
+        **LATENT, q_lora_rank=24, n_routed_experts=8, num_experts_per_tok=3, n_group=4, topk_group=2,
+        first_k_dense_replace=1, rope_parameters=rope(
+            "yarn", factor=4.0, original_max_position_embeddings=32, beta_fast=32.0, beta_slow=1.0, mscale=1.0,
+            mscale_all_dim=0.5))),
+    "deepseek_v3/halves_direct": ("DeepseekV3ForCausalLM", dict(
+        **LATENT, q_lora_rank=None, n_routed_experts=4, num_experts_per_tok=2, n_group=1, topk_group=1,
+        first_k_dense_replace=0, norm_topk_prob=False, rope_interleave=False, attention_bias=True, num_mtp_layers=0)),
+    "llama4/chunks_top1": ("Llama4ForCausalLM", dict(
+        head_dim=8, num_hidden_layers=4, num_local_experts=4, num_experts_per_tok=1, intermediate_size=24,
+        intermediate_size_mlp=48, attention_chunk_size=24, floor_scale=16, attn_scale=0.3, interleave_moe_layer_step=1,
+        rope_parameters=rope("llama3", 500000.0, factor=16.0, low_freq_factor=1.0, high_freq_factor=1.0,
+                             original_max_position_embeddings=64))),
+    "llama4/interleaved_top2": ("Llama4ForCausalLM", dict(
+        head_dim=12, num_hidden_layers=3, num_local_experts=5, num_experts_per_tok=2, intermediate_size=32,
+        intermediate_size_mlp=40, attention_chunk_size=64, interleave_moe_layer_step=2, no_rope_layers=[1, 0, 1],
+        use_qk_norm=False, attn_temperature_tuning=False, attention_bias=True, tie_word_embeddings=True,
+        rope_parameters=rope("default", 10000.0))),
+    "lfm2/tied": ("Lfm2ForCausalLM", dict(
+        num_hidden_layers=3, intermediate_size=72, block_multiple_of=16, full_attn_idxs=[1], tie_word_embeddings=True,
+        rope_parameters=rope("default", 1000000.0))),
+    "lfm2/biases_taps": ("Lfm2ForCausalLM", dict(
+        num_hidden_layers=3, layer_types=["conv", "full_attention", "conv"], conv_L_cache=5, conv_bias=True,
+        num_key_value_heads=4, block_auto_adjust_ff_dim=False, rope_parameters=rope("default", 10000.0))),
     "gemma3/tied_window": ("Gemma3ForCausalLM", dict(
         head_dim=16, sliding_window=8, num_hidden_layers=3, layer_types=["sliding_attention", "sliding_attention",
         "full_attention"], query_pre_attn_scalar=16, tie_word_embeddings=True)),
@@ -155,6 +190,9 @@ def spread(model, generator):
                 p.copy_(p + 0.3 * noise)  # around 1, or around 0 where the model adds the 1
             else:
                 p.copy_(0.5 * noise)
+        for name, b in model.named_buffers():
+            if "correction_bias" in name:
+                b.copy_(0.2 * torch.randn(b.shape, generator=generator))
 
 
 def to_mxfp4(model, generator):
@@ -185,9 +223,9 @@ def save_mxfp4(folder, experts):
 
 def tapped(name):
     parts = name.split(".")
-    return name in ("model.embed_tokens", "model.norm") or (
+    return name in ("model.embed_tokens", "model.norm", "model.embedding_norm") or (
         name.startswith("model.layers.") and (len(parts) == 3 or (
-            len(parts) == 4 and parts[3] in ("self_attn", "mlp", "block_sparse_moe"))))
+            len(parts) == 4 and parts[3] in ("self_attn", "conv", "mlp", "block_sparse_moe", "feed_forward"))))
 
 
 def run(model, ids, taps=None):
@@ -196,7 +234,8 @@ def run(model, ids, taps=None):
         for name, module in model.named_modules():
             if tapped(name):
                 def hook(_, __, output, name=name):
-                    taps[name] = (output[0] if isinstance(output, tuple) else output).detach()[0].float().contiguous()
+                    value = (output[0] if isinstance(output, tuple) else output).detach().float()
+                    taps[name] = value.reshape(-1, value.shape[-1]).contiguous()  # some drop the batch's dim of 1
                 hooks.append(module.register_forward_hook(hook))
     with torch.no_grad():
         logits = model(input_ids=torch.tensor([ids]), use_cache=False).logits[0].float().contiguous()

@@ -62,6 +62,13 @@ Result<Description> describe_gguf(const std::string& path) {
   TENON_ASSIGN(result.entry, model::find_gguf_architecture(it->get<std::string>()));
   auto config = result.entry.architecture->gguf.config(*result.checkpoint);
   if (!config) return wrap(config.error(), "GGUF file " + path);
+  // Some names stand for several classes (deepseek2): the config says which, and that class reads the file.
+  TENON_ASSIGN(const std::string name, architecture_name(*config, path));
+  if (name != result.entry.architecture->name) {
+    TENON_ASSIGN(result.entry, model::find_architecture(name, *config));
+    config = result.entry.architecture->gguf.config(*result.checkpoint);
+    if (!config) return wrap(config.error(), "GGUF file " + path);
+  }
   result.config = std::move(*config);
   return result;
 }

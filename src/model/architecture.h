@@ -74,6 +74,8 @@ struct Architecture {
   GgufSupport gguf = {};                   ///< empty: no GGUF
   std::string_view tool_parser = "";       ///< optional
   std::string_view reasoning_parser = "";  ///< optional
+  /// Other classes whose checkpoints this one runs: of a model of images and text the text. Not listed.
+  std::vector<std::string_view> also = {};
 };
 
 /// make<MyModel>: MyModel has a type Config, derived from ModelConfig, and a constructor that takes

@@ -162,7 +162,7 @@ TEST(Registry, UnknownArchitecturesGetTheListAndTheNearestDonor) {
   ASSERT_FALSE(found);
   EXPECT_THAT(found.error().message, HasSubstr("LlamaForCausalLM, Qwen2ForCausalLM, Gemma3ForCausalLM"));
   EXPECT_THAT(found.error().message, HasSubstr("Gemma3ForCausalLM is the nearest"));
-  EXPECT_THAT(find_architecture("Llama4ForCausalLM", base()).error().message,
+  EXPECT_THAT(find_architecture("Llama9ForCausalLM", base()).error().message,
               HasSubstr("LlamaForCausalLM is the nearest"));
   EXPECT_THAT(find_architecture("Gemma3ForConditionalGeneration", nullptr).error().message,
               HasSubstr("Gemma3ForConditionalGeneration is not known"));

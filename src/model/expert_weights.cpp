@@ -65,12 +65,23 @@ tensor::Shape transformed_shape(const tensor::Shape& shape, const Transform& tra
     }
     case Kind::kAlternateColumns:
       return shape.size() == 2 ? tensor::Shape{shape[0], halved(shape[1])} : tensor::Shape{};
+    case Kind::kConvTaps:
+      if (shape.size() == 3 && shape[1] == 1) return {shape[2], shape[0]};
+      return shape.size() == 2 ? tensor::Shape{shape[1], shape[0]} : tensor::Shape{};
+    case Kind::kHeadRows:
+    case Kind::kHeadRowsTransposed: {
+      if (shape.size() != 2 || shape[0] % transform.head_dim != 0) return {};
+      const std::int64_t heads = shape[0] / transform.head_dim;
+      if (transform.kind == Kind::kHeadRows) return {heads, transform.rows, shape[1]};
+      return {heads, shape[1], transform.rows};
+    }
     default:
       return shape;
   }
 }
 
 tensor::DType transformed_dtype(tensor::DType dtype, const Transform& transform) {
+  if (transform.kind == Kind::kHeadRowsTransposed && tensor::info(dtype).quantized) return tensor::DType::kF32;
   const bool mxfp4 = transform.kind == Kind::kMxfp4 || transform.kind == Kind::kMxfp4Alternate;
   return mxfp4 && dtype == tensor::DType::kU8 ? tensor::DType::kQ5_0 : dtype;
 }

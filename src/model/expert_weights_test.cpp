@@ -46,6 +46,43 @@ TEST(ExpertRows, HalvesAlternatesAndTransposes) {
   EXPECT_FALSE(transformed(view(tensor::DType::kF32, {8}, data), Transform::half(0), "w"));
 }
 
+TEST(HeadRows, TakesABlockOfEachHeadAndTransposes) {
+  // Two heads of three rows: the first row of each, or the two others.
+  EXPECT_THAT(transform({6, 2}, Transform::head_rows(3, 0, 1)), ElementsAre(0, 1, 6, 7));
+  EXPECT_THAT(transform({6, 2}, Transform::head_rows(3, 1, 2)), ElementsAre(2, 3, 4, 5, 8, 9, 10, 11));
+  EXPECT_THAT(transform({6, 2}, Transform::head_rows_transposed(3, 1, 2)), ElementsAre(2, 4, 3, 5, 8, 10, 9, 11));
+  EXPECT_EQ(transformed_shape({6, 2}, Transform::head_rows(3, 1, 2)), (tensor::Shape{2, 2, 2}));
+  EXPECT_EQ(transformed_shape({6, 4}, Transform::head_rows_transposed(3, 0, 1)), (tensor::Shape{2, 4, 1}));
+  EXPECT_TRUE(transformed_shape({7, 4}, Transform::head_rows(3, 0, 1)).empty());
+  const std::vector<float> data(14);
+  EXPECT_FALSE(transformed(view(tensor::DType::kF32, {7, 2}, data), Transform::head_rows(3, 0, 1), "w"));
+}
+
+TEST(HeadRows, QuantizedRowsAreTransposedAsFloats) {
+  std::vector<std::uint8_t> blocks(2 * 34);  // two rows of one Q8_0 block
+  const std::uint16_t scale = tensor::to_f16(0.5f);
+  for (std::size_t row = 0; row < 2; ++row) {
+    std::copy_n(reinterpret_cast<const std::uint8_t*>(&scale), 2, blocks.data() + 34 * row);
+    for (std::size_t i = 0; i < 32; ++i) blocks[34 * row + 2 + i] = static_cast<std::uint8_t>(i + 40 * row);
+  }
+  const auto how = Transform::head_rows_transposed(2, 0, 2);
+  EXPECT_EQ(transformed_dtype(tensor::DType::kQ8_0, how), tensor::DType::kF32);
+  const auto rows = transformed(view(tensor::DType::kQ8_0, {2, 32}, blocks), how, "w");
+  ASSERT_TRUE(rows);
+  EXPECT_EQ(rows->n, 32);
+  const std::vector<float> x = values(*rows);
+  EXPECT_EQ(x[2 * 7], 3.5f);
+  EXPECT_EQ(x[2 * 7 + 1], 23.5f);
+}
+
+TEST(ConvTaps, BecomeRows) {
+  EXPECT_THAT(transform({2, 1, 3}, Transform::conv_taps()), ElementsAre(0, 3, 1, 4, 2, 5));
+  EXPECT_THAT(transform({2, 3}, Transform::conv_taps()), ElementsAre(0, 3, 1, 4, 2, 5));
+  EXPECT_EQ(transformed_shape({2, 1, 3}, Transform::conv_taps()), (tensor::Shape{3, 2}));
+  const std::vector<float> data(8);
+  EXPECT_FALSE(transformed(view(tensor::DType::kF32, {2, 2, 2}, data), Transform::conv_taps(), "w"));
+}
+
 TEST(ExpertRows, Mxfp4IsExactAsQ5_0) {
   std::vector<std::uint8_t> blocks(2 * 16), scales = {127, 120};  // two rows of one block
   for (std::size_t i = 0; i < 16; ++i) blocks[i] = static_cast<std::uint8_t>((2 * i) % 16 | ((2 * i + 1) % 16) << 4);

@@ -1,5 +1,6 @@
 #include "model/gguf_config.h"
 
+#include <algorithm>
 #include <array>
 #include <cmath>
 #include <set>
@@ -114,6 +115,9 @@ Result<Json> config_from_gguf(const weights::Checkpoint& checkpoint, std::string
     if (value != nullptr && !field.field.empty()) config[std::string(field.field)] = *value;
   };
   for (const GgufField& field : kCommonFields) take(field);
+  const auto own = [&](std::string_view key) {
+    return std::ranges::any_of(fields, [&](const GgufField& field) { return field.key == key; });
+  };
   for (const GgufField& field : fields) take(field);
   for (const auto& [key, value] : metadata.items()) {
     if (!key.starts_with(prefix) || known.contains(std::string_view(key).substr(prefix.size())) || zero(value))
@@ -132,7 +136,8 @@ Result<Json> config_from_gguf(const weights::Checkpoint& checkpoint, std::string
   }
   const Json* key_length = gguf_value(checkpoint, "attention.key_length");
   const Json* value_length = gguf_value(checkpoint, "attention.value_length");
-  if (value_length != nullptr && (key_length == nullptr || *key_length != *value_length)) {
+  if (value_length != nullptr && !own("attention.value_length") &&
+      (key_length == nullptr || *key_length != *value_length)) {
     return unsupported("GGUF metadata key " + prefix + "attention.value_length differs from attention.key_length");
   }
   // llama.cpp's defaults where the file does not say.
@@ -143,7 +148,7 @@ Result<Json> config_from_gguf(const weights::Checkpoint& checkpoint, std::string
   if (!config.contains("num_key_value_heads") && heads > 0) config["num_key_value_heads"] = heads;
   if (!config.contains("head_dim") && heads > 0) config["head_dim"] = integer("hidden_size") / heads;
   const Json* rotated = gguf_value(checkpoint, "rope.dimension_count");
-  if (rotated != nullptr && *rotated != config["head_dim"]) {
+  if (rotated != nullptr && !own("rope.dimension_count") && *rotated != config["head_dim"]) {
     return unsupported("GGUF metadata key " + prefix + "rope.dimension_count is " + shown(*rotated) +
                        ", but head_dim is " + shown(config["head_dim"]) +
                        ": rotating a part of each head is not supported");

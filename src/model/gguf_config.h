@@ -20,7 +20,9 @@ struct GgufField {
 /// The config of a GGUF file whose metadata keys are those of `fields` and the ones that all decoders share (sizes,
 /// heads, rope base, norm epsilon). Also: vocab_size from the token list where it is not said, tie_word_embeddings from
 /// the absence of output.weight, token ids, rope scaling (none, linear, yarn) as rope_parameters, and rope_freqs.weight
-/// as its frequency_factors. A key of the architecture that is not listed is an error that names it.
+/// as its frequency_factors. Values must be as long as keys and all of a head rotated, unless `fields` has
+/// attention.value_length or rope.dimension_count: then they are the architecture's own. A key of the architecture that
+/// is not listed is an error that names it.
 Result<Json> config_from_gguf(const weights::Checkpoint& checkpoint, std::string_view architecture_class,
                               std::span<const GgufField> fields);
 

@@ -104,6 +104,79 @@ TEST(GgufConfig, RopeScaling) {
   EXPECT_THAT(error_of(file), HasSubstr("\"longrope\"; known are none, linear and yarn"));
 }
 
+// One name for two classes: the router's scores tell them apart. Lengths are of the compressed cache, or of the heads.
+TEST(GgufConfig, DeepseekIsV2OrV3) {
+  FakeGguf file(R"({"general.architecture": "deepseek2", "deepseek2.context_length": 512, "deepseek2.block_count": 2,
+    "deepseek2.embedding_length": 64, "deepseek2.feed_forward_length": 96, "deepseek2.attention.head_count": 4,
+    "deepseek2.attention.head_count_kv": 1, "deepseek2.attention.layer_norm_rms_epsilon": 1e-6,
+    "deepseek2.attention.kv_lora_rank": 20, "deepseek2.attention.key_length": 28, "deepseek2.attention.value_length": 20,
+    "deepseek2.attention.key_length_mla": 18, "deepseek2.attention.value_length_mla": 6,
+    "deepseek2.rope.dimension_count": 8, "deepseek2.rope.freq_base": 10000.0, "deepseek2.rope.scaling.type": "yarn",
+    "deepseek2.rope.scaling.factor": 4.0, "deepseek2.rope.scaling.original_context_length": 128,
+    "deepseek2.rope.scaling.yarn_log_multiplier": 0.0707, "deepseek2.leading_dense_block_count": 1,
+    "deepseek2.expert_count": 6, "deepseek2.expert_used_count": 2, "deepseek2.expert_shared_count": 1,
+    "deepseek2.expert_feed_forward_length": 24, "deepseek2.expert_weights_scale": 1.0,
+    "tokenizer.ggml.tokens": ["a", "b", "c"]})");
+  auto config = config_of(file);
+  ASSERT_TRUE(config) << config.error().message;
+  EXPECT_EQ((*config)["architectures"][0], "DeepseekV2ForCausalLM");
+  EXPECT_EQ((*config)["qk_nope_head_dim"], 10);
+  EXPECT_EQ((*config)["v_head_dim"], 6);
+  EXPECT_NEAR((*config)["rope_parameters"]["mscale_all_dim"].get<double>(), 0.707, 1e-9);
+  auto parsed = parse_config(*find_architecture("DeepseekV2ForCausalLM", nullptr)->architecture, *config);
+  EXPECT_TRUE(parsed) << parsed.error().message;
+
+  file.set("deepseek2.expert_gating_func", 2);
+  file.set("deepseek2.expert_weights_norm", true);
+  file.set("deepseek2.attention.q_lora_rank", 24);
+  file.set("deepseek2.expert_group_count", 2);
+  file.set("deepseek2.expert_group_used_count", 1);
+  config = config_of(file);
+  ASSERT_TRUE(config) << config.error().message;
+  EXPECT_EQ((*config)["architectures"][0], "DeepseekV3ForCausalLM");
+  config = find_architecture("DeepseekV3ForCausalLM", nullptr)->architecture->gguf.config(file);
+  ASSERT_TRUE(config) << config.error().message;
+  EXPECT_EQ((*config)["topk_group"], 1);
+  parsed = parse_config(*find_architecture("DeepseekV3ForCausalLM", nullptr)->architecture, *config);
+  EXPECT_TRUE(parsed) << parsed.error().message;
+
+  file.set("deepseek2.rope.scaling.yarn_log_multiplier", nullptr);
+  EXPECT_THAT(error_of(file), HasSubstr("has no key rope.scaling.yarn_log_multiplier"));
+}
+
+TEST(GgufConfig, Lfm2SaysByHeadsWhichLayersAttend) {
+  FakeGguf file(R"({"general.architecture": "lfm2", "lfm2.context_length": 512, "lfm2.block_count": 3,
+    "lfm2.embedding_length": 64, "lfm2.feed_forward_length": 96, "lfm2.attention.head_count": 4,
+    "lfm2.attention.head_count_kv": [0, 2, 0], "lfm2.attention.layer_norm_rms_epsilon": 1e-5,
+    "lfm2.shortconv.l_cache": 3, "lfm2.rope.freq_base": 1000000.0, "lfm2.vocab_size": 3})");
+  const auto config = config_of(file);
+  ASSERT_TRUE(config) << config.error().message;
+  EXPECT_EQ((*config)["layer_types"], Json::parse(R"(["conv", "full_attention", "conv"])"));
+  EXPECT_EQ((*config)["num_key_value_heads"], 2);
+  const auto parsed = parse_config(*find_architecture("Lfm2ForCausalLM", nullptr)->architecture, *config);
+  ASSERT_TRUE(parsed) << parsed.error().message;
+  file.set("lfm2.attention.head_count_kv", 2);
+  EXPECT_THAT(error_of(file), HasSubstr("head_count_kv is not a list of layers"));
+}
+
+TEST(GgufConfig, Llama4) {
+  FakeGguf file(R"({"general.architecture": "llama4", "llama4.context_length": 512, "llama4.block_count": 4,
+    "llama4.embedding_length": 64, "llama4.feed_forward_length": 96, "llama4.attention.head_count": 4,
+    "llama4.attention.head_count_kv": 2, "llama4.attention.layer_norm_rms_epsilon": 1e-5, "llama4.expert_count": 128,
+    "llama4.expert_used_count": 1, "llama4.expert_feed_forward_length": 48, "llama4.interleave_moe_layer_step": 2,
+    "llama4.attention.key_length": 16, "llama4.attention.value_length": 16, "llama4.rope.dimension_count": 16,
+    "llama4.rope.freq_base": 500000.0, "llama4.vocab_size": 3})");
+  const auto config = config_of(file);
+  ASSERT_TRUE(config) << config.error().message;
+  EXPECT_EQ((*config)["intermediate_size"], 48);
+  EXPECT_EQ((*config)["intermediate_size_mlp"], 96);
+  EXPECT_EQ((*config)["use_qk_norm"], false);
+  const auto parsed = parse_config(*find_architecture("Llama4ForCausalLM", nullptr)->architecture, *config);
+  EXPECT_TRUE(parsed) << parsed.error().message;
+  file.set("llama4.attention.sliding_window", 0);
+  EXPECT_THAT(error_of(file), HasSubstr("without chunks is not read"));
+}
+
 TEST(GgufConfig, UnknownKeysAreRefusedByName) {
   FakeGguf file = llama();
   file.set("llama.expert_count", 0);

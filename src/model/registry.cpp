@@ -69,12 +69,16 @@ Status register_architecture(RegistryEntry entry) {
 
 Result<RegistryEntry> find_architecture(std::string_view name, const Json& config) {
   const RegistryEntry* nearest = nullptr;
+  const RegistryEntry* substitute = nullptr;  // an architecture of the very name goes first
   double best = 0.0;
   for (const RegistryEntry& entry : registry()) {
     if (entry.architecture->name == name) return entry;
+    const auto& also = entry.architecture->also;
+    if (std::ranges::find(also, name) != also.end()) substitute = &entry;
     const double score = resemblance(*entry.architecture, name, config);
     if (nearest == nullptr || score > best) nearest = &entry, best = score;
   }
+  if (substitute != nullptr) return *substitute;
   return unsupported("architecture " + std::string(name) + " is not known; known are " + known_names() +
                      (nearest == nullptr
                           ? std::string()

@@ -77,8 +77,8 @@ nn::RopeConfig ConfigReader::rope_entry(int head_dim, int max_position_embedding
     rope.original_max_position_embeddings = original();
     rope.low_freq_factor = number("low_freq_factor");
     rope.high_freq_factor = number("high_freq_factor");
-    if (rope.low_freq_factor <= 0.0 || rope.high_freq_factor <= rope.low_freq_factor) {
-      fail("high_freq_factor", "must be more than low_freq_factor, which must be more than 0");
+    if (rope.low_freq_factor <= 0.0 || rope.high_freq_factor < rope.low_freq_factor) {
+      fail("high_freq_factor", "must not be less than low_freq_factor, which must be more than 0");
     }
   }
   return rope;

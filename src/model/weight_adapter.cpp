@@ -3,6 +3,7 @@
 #include <cctype>
 
 #include "model/expert_weights.h"
+#include "model/head_weights.h"
 
 namespace tenon::model {
 namespace {
@@ -134,6 +135,22 @@ Result<tensor::RowView> transformed(const tensor::TensorView& tensor, const Tran
       for (std::size_t i = 0; i < values->size(); ++i) (*values)[i] = (*stored)[static_cast<std::size_t>(order[i])];
       return one_row(std::move(values));
     }
+    case Transform::Kind::kConvTaps: {
+      const tensor::Shape to = transformed_shape(tensor.shape, transform);
+      if (to.empty()) return invalid("tensor " + name + " is not one of a depthwise convolution");
+      TENON_ASSIGN(const auto stored, floats_of(tensor, name));
+      auto values = std::make_shared<std::vector<float>>(stored->size());
+      const auto taps = static_cast<std::size_t>(to[0]), channels = static_cast<std::size_t>(to[1]);
+      for (std::size_t i = 0; i < values->size(); ++i) {
+        (*values)[i] = (*stored)[i % channels * taps + i / channels];
+      }
+      tensor::RowView taps_view = one_row(std::move(values));
+      taps_view.n = to[0], taps_view.k = to[1], taps_view.row_bytes = to[1] * 4;
+      return taps_view;
+    }
+    case Transform::Kind::kHeadRows:
+    case Transform::Kind::kHeadRowsTransposed:
+      return head_rows(tensor, transform, name);
     default:
       return expert_rows(tensor, transform, name);
   }

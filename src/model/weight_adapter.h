@@ -29,15 +29,27 @@ struct Transform {
     kMxfp4,             ///< → [experts, n, k]
     kMxfp4Alternate,    ///< [experts, 2 n, k/32, 16] → [experts, n, k]: rows 2i + part
     kAlternateColumns,  ///< [experts, 2 n] → [experts, n] as float32: columns 2i + part
+    // Matrices that hold a block of rows a head, [heads * head_dim, k]; rows [part, part + rows) of each are taken.
+    kHeadRows,            ///< → [heads, rows, k]
+    kHeadRowsTransposed,  ///< → [heads, k, rows], copied; quantized ones as float32
+    kConvTaps,  ///< a depthwise convolution's [channels, 1, taps] or [channels, taps] → [taps, channels], float32
   };
   Kind kind = Kind::kNone;
   int head_dim = 0;
   float constant = 0.0f;
   int part = 0;
+  int rows = 0;
 
   static Transform unpermute_rope(int head_dim) { return {Kind::kUnpermuteRope, head_dim, 0.0f}; }
   static Transform add(float constant) { return {Kind::kAdd, 0, constant}; }
   static Transform half(int part) { return {Kind::kHalf, 0, 0.0f, part}; }
+  static Transform head_rows(int head_dim, int first, int rows) {
+    return {Kind::kHeadRows, head_dim, 0.0f, first, rows};
+  }
+  static Transform head_rows_transposed(int head_dim, int first, int rows) {
+    return {Kind::kHeadRowsTransposed, head_dim, 0.0f, first, rows};
+  }
+  static Transform conv_taps() { return {Kind::kConvTaps, 0, 0.0f}; }
   static Transform of_experts(Kind kind, int part = 0) { return {kind, 0, 0.0f, part}; }
 };
 
@@ -73,7 +85,8 @@ tensor::DType transformed_dtype(tensor::DType dtype, const Transform& transform)
 std::string companion_name(const std::string& file_name, const Transform& transform);
 
 /// The tensor as rows after its transform. A vector (rank 1) is one row. kAdd, and kUnpermuteRope of a vector,
-/// convert data (to float32), kTranspose… copy it; the rest is views. The view's data must be there.
+/// convert data (to float32), kTranspose… and kHeadRowsTransposed copy it; the rest is views. The view's data must be
+/// there.
 Result<tensor::RowView> transformed(const tensor::TensorView& tensor, const Transform& transform,
                                     const std::string& name, const tensor::TensorView* companion = nullptr);
 

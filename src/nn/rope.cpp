@@ -26,7 +26,8 @@ float llama3(const RopeConfig& c, float inv_freq) {
   const float wavelength = static_cast<float>(2.0 * std::numbers::pi) / inv_freq;
   const auto factor = static_cast<float>(c.factor);
   if (wavelength < high_wavelength) return inv_freq;
-  if (wavelength > low_wavelength) return inv_freq / factor;
+  // Llama 4 has one and the same factor: nothing lies between.
+  if (wavelength > low_wavelength || low_wavelength == high_wavelength) return inv_freq / factor;
   const float smooth = (static_cast<float>(context) / wavelength - static_cast<float>(c.low_freq_factor)) /
                        static_cast<float>(c.high_freq_factor - c.low_freq_factor);
   return (1.0f - smooth) * inv_freq / factor + smooth * inv_freq;

@@ -22,7 +22,8 @@ struct Piece {
 
 bool is_part(Kind kind) {
   return kind == Kind::kHalf || kind == Kind::kAlternate || kind == Kind::kTransposeHalf ||
-         kind == Kind::kTransposeAlternate || kind == Kind::kAlternateColumns;
+         kind == Kind::kTransposeAlternate || kind == Kind::kAlternateColumns || kind == Kind::kHeadRows ||
+         kind == Kind::kHeadRowsTransposed;
 }
 
 // The tensor of the file of which the transform makes a weight of this shape; empty if that is not known here.
@@ -41,6 +42,12 @@ tensor::Shape file_shape(const tensor::Shape& ours, const Transform& transform) 
       return stacked ? tensor::Shape{ours[0], ours[2], 2 * ours[1]} : tensor::Shape{};
     case Kind::kAlternateColumns:
       return ours.size() == 2 ? tensor::Shape{ours[0], 2 * ours[1]} : tensor::Shape{};
+    case Kind::kHeadRows:
+      return stacked ? tensor::Shape{ours[0] * transform.head_dim, ours[2]} : tensor::Shape{};
+    case Kind::kHeadRowsTransposed:
+      return stacked ? tensor::Shape{ours[0] * transform.head_dim, ours[1]} : tensor::Shape{};
+    case Kind::kConvTaps:
+      return ours.size() == 2 ? tensor::Shape{ours[1], 1, ours[0]} : tensor::Shape{};
     default:
       return {};
   }
@@ -61,6 +68,12 @@ std::int64_t offset_in_file(const Transform& transform, std::int64_t n, std::int
       return (e * k + column) * 2 * n + half;
     case Kind::kTransposeAlternate:
       return (e * k + column) * 2 * n + alternate;
+    case Kind::kHeadRows:
+      return (e * transform.head_dim + transform.part + row) * k + column;
+    case Kind::kHeadRowsTransposed:
+      return (e * transform.head_dim + transform.part + column) * n + row;
+    case Kind::kConvTaps:
+      return column * n + row;
     default:
       return (e * n + row) * k + column;
   }
@@ -81,7 +94,9 @@ void place(const Piece& piece, FileTensor& file) {
   // [experts, n] of kAlternateColumns is [experts, n, 1] with its rows alternating.
   const bool columns = piece.transform.kind == Kind::kAlternateColumns;
   const Transform transform = columns ? Transform::of_experts(Kind::kAlternate, piece.transform.part) : piece.transform;
-  const std::int64_t experts = weight.shape[0], n = weight.shape[1], k = columns ? 1 : weight.shape[2];
+  const bool matrix = piece.transform.kind == Kind::kConvTaps;
+  const std::int64_t experts = matrix ? 1 : weight.shape[0], n = weight.shape[matrix ? 0 : 1];
+  const std::int64_t k = columns ? 1 : weight.shape.back();
   const char* from = weight.bytes.data();
   for (std::int64_t e = 0; e < experts; ++e) {
     for (std::int64_t row = 0; row < n; ++row) {
