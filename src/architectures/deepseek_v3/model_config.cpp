@@ -120,6 +120,7 @@ Result<Json> config_from_gguf(const weights::Checkpoint& checkpoint) {
   config["num_key_value_heads"] = config["num_attention_heads"];
   if (!config.contains("q_lora_rank")) config["q_lora_rank"] = nullptr;
   config.erase("head_dim");
+  config["attention_bias"] = checkpoint.find("blk.0.attn_kv_a_mqa.bias") != nullptr;
   Json& rope = config["rope_parameters"];
   if (rope.value("rope_type", "default") == "yarn") {
     const Json* multiplier = model::gguf_value(checkpoint, "rope.scaling.yarn_log_multiplier");

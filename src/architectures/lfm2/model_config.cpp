@@ -87,8 +87,11 @@ Result<Json> config_from_gguf(const weights::Checkpoint& checkpoint) {
   const Json heads = config.value("num_key_value_heads", Json());
   if (!heads.is_array()) return invalid("GGUF metadata key lfm2.attention.head_count_kv is not a list of layers");
   Json types = Json::array();
+  config["conv_bias"] = false;
   for (const Json& count : heads) {
     const bool convolves = count == 0;
+    const std::string bias = "blk." + std::to_string(types.size()) + ".shortconv.conv.bias";
+    if (checkpoint.find(bias) != nullptr) config["conv_bias"] = true;
     types.push_back(convolves ? "conv" : "full_attention");
     if (!convolves) config["num_key_value_heads"] = count;
   }

@@ -86,6 +86,7 @@ Result<Json> config_from_gguf(const weights::Checkpoint& checkpoint) {
   TENON_ASSIGN(Json config, model::config_from_gguf(checkpoint, "Llama4ForCausalLM", kFields));
   // What llama.cpp does: 128 experts are Maverick, which has no norm of queries and keys; a window of 0 is no chunks.
   config["use_qk_norm"] = config.value("num_local_experts", 0) != 128;
+  config["attention_bias"] = checkpoint.find("blk.0.attn_q.bias") != nullptr;
   const Json* window = model::gguf_value(checkpoint, "attention.sliding_window");
   if (window != nullptr && *window == 0) {
     return unsupported("the GGUF file has the key attention.sliding_window of 0: a Llama 4 without chunks is not read");
