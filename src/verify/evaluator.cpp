@@ -192,7 +192,8 @@ Status Evaluator::run_node(const Graph& graph, const Node& node, const Entries& 
   graph::KvStore none;
   std::vector<const Tensor*> tensors;
   std::shared_ptr<graph::KvStore> store;
-  if (node.op == &graph::kKvAppend) store = out.kv = std::make_shared<graph::KvStore>();
+  const bool appends = node.op == &graph::kKvAppend || node.op == &graph::kStateAppend;
+  if (appends) store = out.kv = std::make_shared<graph::KvStore>();
   for (std::size_t i = 0; i < inputs.size(); ++i) {
     if (const std::string* name = weight_name(i)) {
       TENON_ASSIGN(const Tensor* tensor, weight_tensor(*name, graph.info(node.inputs[i]).type));
