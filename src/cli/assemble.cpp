@@ -76,11 +76,15 @@ Result<Assembly> assemble(ModelOptions options, bool need_text) {
     ThreadPool pool(out.threads);
     TENON_ASSIGN(out.model, loader::load(options.load, pool));
   }
+  if (!options.chat_template.empty()) {
+    TENON_ASSIGN(out.model.text.chat_template, read_file(options.chat_template));
+  }
   const auto& executable = *out.model.executable;
   engine::Options engine;
   engine.max_batch_size = options.max_batch_size;
   engine.max_batch_tokens = limits.max_total_tokens;
   engine.prefill_chunk = options.max_batch_tokens;
+  engine.max_queue_size = options.max_queue_size;
   engine.prefix_cache = options.prefix_cache;
   engine.max_length = out.model.max_length;
   TENON_ASSIGN(engine.num_pages, choose_pages(options, executable, out.model.max_length));

@@ -56,6 +56,8 @@ void add_model_options(CLI::App& command, ModelOptions& options) {
   command.add_option("--max-batch-tokens", options.max_batch_tokens, "Tokens of one step: decode rows, then prefill")
       ->check(CLI::Range(1, 65536))
       ->capture_default_str();
+  command.add_option("--chat-template", options.chat_template,
+                     "A file with a Jinja template; default: the model's own");
   command.add_flag("--enable-prefix-caching,!--no-enable-prefix-caching", options.prefix_cache,
                    "Prompts that begin alike share keys and values (on by default)");
   command.add_option("--kv-cache-memory", options.kv_cache_memory, "Memory of the KV cache: 2GiB, 512MB");

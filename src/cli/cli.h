@@ -24,8 +24,10 @@ struct ModelOptions {
   int threads = 0;  ///< 0: as many as the machine leaves
   int max_batch_size = 64;
   int max_batch_tokens = 512;
+  int max_queue_size = 1024;
   int extra_logits = 0;  ///< rows of logits beside one a sequence: for the logprobs of prompts
   bool prefix_cache = true;
+  std::string chat_template;    ///< a file; empty: the model's own
   std::string kv_cache_memory;  ///< "2GiB", "512MB"; empty: what the batch and context can use, within free memory
 };
 

@@ -13,7 +13,9 @@ struct ServeOptions {
   ModelOptions model;
   server::ServerOptions server;
   std::string served_model_name, generation_config = "auto", tool_call_parser = "auto", reasoning_parser = "auto";
+  std::string metrics_prefix = "tenon";
   std::vector<std::string> api_keys, allowed_origins;
+  bool allow_unknown_fields = false;
 };
 
 void print_address(const std::string& address, const std::string& name, bool chat) {
@@ -70,7 +72,8 @@ Status serve(const ServeOptions& options) {
   const std::string name = options.served_model_name.empty() ? assembly.model.name : options.served_model_name;
   const std::string address = "http://" + options.server.host + ":" + std::to_string(server->port());
   const bool chat = assembly.generator->has_chat_template();
-  TENON_ASSIGN(const auto defaults, request_defaults(options, assembly.model));
+  TENON_ASSIGN(auto defaults, request_defaults(options, assembly.model));
+  defaults.allow_unknown_fields = options.allow_unknown_fields;
   TENON_ASSIGN(const auto format, reply_format(options, assembly.model));
   return server->run(assembly.generator,
                      {.model_name = name,
@@ -80,7 +83,8 @@ Status serve(const ServeOptions& options) {
                       .defaults = defaults,
                       .format = format,
                       .tokenizer_info = tokenizer_info(assembly.model),
-                      .version = TENON_VERSION},
+                      .version = TENON_VERSION,
+                      .metrics_prefix = options.metrics_prefix},
                      true, [&] { print_address(address, name, chat); });
 }
 
@@ -110,6 +114,19 @@ void add_serve(CLI::App& app, Status& result) {
   command
       ->add_option("--reasoning-parser", options->reasoning_parser,
                    "How the model marks its reasoning: auto, none, qwen3, harmony")
+      ->capture_default_str();
+  command
+      ->add_option("--max-queue-size", options->model.max_queue_size,
+                   "Requests that may wait; more are refused with 429 and Retry-After")
+      ->check(CLI::Range(1, 1 << 20))
+      ->capture_default_str();
+  command->add_flag(
+      "--allow-unknown-fields", options->allow_unknown_fields,
+      "Requests may have fields that Tenon does not know; they are ignored. Else they are refused by name");
+  command
+      ->add_option("--metrics-prefix", options->metrics_prefix,
+                   "Of the names in /metrics; vllm: those of its dashboards")
+      ->check(CLI::IsMember({"tenon", "vllm"}))
       ->capture_default_str();
   command->callback([options, &result] { result = serve(*options); });
 }

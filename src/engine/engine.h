@@ -43,6 +43,7 @@ struct TokenEvent {
   std::vector<sampler::TokenLogprobs> prompt_logprobs = {};
   std::string error;               ///< of kError
   std::int64_t cached_tokens = 0;  ///< of the prompt, taken from the prefix cache
+  double queue_seconds = 0;        ///< that the request waited before it first ran
 };
 
 /// Called on the engine thread, once a step with the events of all requests of one subscriber; must not block.
@@ -61,6 +62,7 @@ struct Options {
 /// Counters for /metrics and bench; read with one lock.
 struct Stats {
   std::int64_t running = 0, waiting = 0, pages_used = 0, pages_total = 0;
+  std::int64_t waiting_for_capacity = 0;  ///< of those waiting: the KV cache or the batch is full, not just the step
   std::int64_t prompt_tokens = 0, generated_tokens = 0, steps = 0, preemptions = 0;
   std::int64_t requests_started = 0, requests_finished = 0, requests_cancelled = 0, requests_failed = 0;
   std::int64_t requests_timed_out = 0;

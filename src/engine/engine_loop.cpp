@@ -136,6 +136,8 @@ Stats EngineLoop::stats() const {
   const auto scheduled = scheduler_.stats();
   stats.running = scheduled.running;
   stats.waiting = scheduled.waiting;
+  const bool full = scheduled.hold == scheduler::Hold::kPages || scheduled.hold == scheduler::Hold::kRows;
+  stats.waiting_for_capacity = full ? scheduled.waiting : 0;
   stats.preemptions = scheduled.preemptions;
   stats.requests_started = scheduled.started;
   stats.queue_seconds = scheduled.queue_seconds;
@@ -299,8 +301,11 @@ void EngineLoop::settle(Draw& draw) {
   scheduler_.append(request, draw.sampled.token);
   if (request.sampling.penalizes()) request.history.add(draw.sampled.token);
   ++counters_.generated_tokens;
-  TokenEvent event{
-      .id = request.id, .token = draw.sampled.token, .finish = finish_reason(request), .cached_tokens = request.cached};
+  TokenEvent event{.id = request.id,
+                   .token = draw.sampled.token,
+                   .finish = finish_reason(request),
+                   .cached_tokens = request.cached,
+                   .queue_seconds = request.queue_seconds};
   if (request.sampling.top_logprobs >= 0) event.logprobs = std::move(draw.sampled.logprobs);
   const bool finished = event.finish != FinishReason::kNone;
   post(request, std::move(event));

@@ -66,6 +66,7 @@ struct Delta {
   std::optional<ScoredToken> logprobs = {};                   ///< of the token, if asked for
   std::vector<ScoredToken> prompt_logprobs = {};  ///< of the prompt's next tokens, all before the reply's first
   std::int64_t cached_tokens = 0;                 ///< of the prompt, taken from the prefix cache
+  double queue_seconds = 0;                       ///< that the request waited before it first ran
 };
 
 /// Called on the engine thread for each token, its text may be empty; must not block or throw. The first calls may come

@@ -26,7 +26,10 @@ bool TokenStream::take(const engine::TokenEvent& event) {
 }
 
 Delta TokenStream::delta_of(const engine::TokenEvent& event) {
-  Delta delta{.finish = event.finish, .error = event.error, .cached_tokens = event.cached_tokens};
+  Delta delta{.finish = event.finish,
+              .error = event.error,
+              .cached_tokens = event.cached_tokens,
+              .queue_seconds = event.queue_seconds};
   if (event.token >= 0) ++completion_tokens_;
   delta.completion_tokens = completion_tokens_;
   if (event.logprobs) delta.logprobs = scored(event.token, *event.logprobs);

@@ -70,7 +70,11 @@ std::span<const Work> Scheduler::plan() {
   short_of_pages_ = false;
   plan_decodes();
   plan_prefills();
-  if (!short_of_pages_) admit();
+  if (short_of_pages_) {
+    hold_ = Hold::kPages;
+  } else {
+    admit();
+  }
   TENON_CHECK(!work_.empty() || idle(), "nothing can run");
   return work_;
 }
@@ -114,11 +118,18 @@ void Scheduler::plan_prefills() {
 // Strictly in order: the head of the queue holds up the rest, so that nobody starves. It enters when its whole prompt
 // fits beside what the running ones will need next: half a prompt in the cache helps nobody.
 void Scheduler::admit() {
-  while (!waiting_.empty() && running_.size() < static_cast<std::size_t>(options_.max_rows) && budget() > 0) {
+  hold_ = Hold::kNone;
+  while (!waiting_.empty()) {
+    if (running_.size() >= static_cast<std::size_t>(options_.max_rows)) hold_ = Hold::kRows;
+    if (budget() <= 0) hold_ = Hold::kTokens;
+    if (hold_ != Hold::kNone) return;
     Sequence& sequence = *waiting_.front();
     reuse(sequence);
     const bool fits = sequence.pages.missing(sequence.length()) + reserved_pages() <= pool_.free_pages();
-    if (!fits && !running_.empty()) return give_up_pages(sequence);
+    if (!fits && !running_.empty()) {
+      hold_ = Hold::kPages;
+      return give_up_pages(sequence);
+    }
     const std::int64_t count = next_chunk(sequence);
     count_hits(sequence, 0);
     const bool grown = sequence.pages.grow(pool_, sequence.computed + count);
@@ -129,7 +140,8 @@ void Scheduler::admit() {
       sequence.started = true;
       ++totals_.started;
       totals_.cache_queries += sequence.prompt_length;
-      totals_.queue_seconds += seconds_between(sequence.submitted, clock_());
+      sequence.queue_seconds = seconds_between(sequence.submitted, clock_());
+      totals_.queue_seconds += sequence.queue_seconds;
     }
     add_work(sequence, count);
   }
@@ -260,6 +272,7 @@ Stats Scheduler::stats() const {
   Stats stats = totals_;
   stats.running = static_cast<std::int64_t>(running_.size());
   stats.waiting = static_cast<std::int64_t>(waiting_.size());
+  stats.hold = hold_;
   return stats;
 }
 

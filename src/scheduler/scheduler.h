@@ -35,7 +35,8 @@ struct Sequence {
   std::int64_t blocks = 0;                    ///< its full pages that are in the tree
   std::uint64_t arrival = 0;                  ///< order of submission
   TimePoint submitted{};
-  bool started = false;  ///< has run at least once
+  bool started = false;      ///< has run at least once
+  double queue_seconds = 0;  ///< that it waited before
 
   std::int64_t length() const { return static_cast<std::int64_t>(tokens.size()); }
   std::int64_t remaining() const { return length() - computed; }  ///< tokens still to be run before the next is sampled
@@ -66,9 +67,13 @@ struct Options {
   bool prefix_cache = false;    ///< reuse the keys and values of prompts that begin alike
 };
 
+/// Why the queue's head did not enter in the last step.
+enum class Hold : std::uint8_t { kNone, kPages, kRows, kTokens };
+
 struct Stats {
   std::int64_t running = 0;
   std::int64_t waiting = 0;
+  Hold hold = Hold::kNone;
   std::int64_t preemptions = 0;
   std::int64_t started = 0;        ///< requests that began to run
   std::int64_t cache_queries = 0;  ///< prompt tokens of those
@@ -134,6 +139,7 @@ class Scheduler {
   std::vector<PageCopy> copies_;
   std::int64_t planned_tokens_ = 0;
   int planned_extra_logits_ = 0;
+  Hold hold_ = Hold::kNone;
   bool short_of_pages_ = false;  ///< this step: a running sequence could not get all that it wanted
   std::uint64_t arrivals_ = 0;
   Stats totals_;

@@ -57,7 +57,10 @@ bool key_matches(const std::string& authorization, const std::string& key) {
 }  // namespace
 
 Api::Api(std::shared_ptr<const generate::Generator> generator, ApiOptions options)
-    : generator_(std::move(generator)), options_(std::move(options)), started_(unix_time()) {
+    : generator_(std::move(generator)),
+      options_(std::move(options)),
+      metrics_(options_.metrics_prefix, options_.model_name),
+      started_(unix_time()) {
   std::random_device device;
   next_id_ = (std::uint64_t{device()} << 32) | device();
 }
@@ -88,7 +91,7 @@ void Api::handle(const HttpRequest& request, const std::shared_ptr<Exchange>& ex
        }},
       {"GET", "/metrics",
        [](Api& api, const HttpRequest&, const auto& e) {
-         e->respond(200, api.metrics_.text(api.generator_->engine().stats(), api.options_.model_name),
+         e->respond(200, api.metrics_.text(api.generator_->engine().stats()),
                     "text/plain; version=0.0.4; charset=utf-8");
        }},
       {"GET", "/v1/models",

@@ -21,6 +21,7 @@ struct ApiOptions {
   chat::ReplyFormat format = {};         ///< how the model writes tool calls and reasoning
   Json tokenizer_info = Json::object();  ///< special tokens and chat template, for /tokenizer_info
   std::string version = {};
+  std::string metrics_prefix = "tenon";  ///< of the names in /metrics
 };
 
 class Api {

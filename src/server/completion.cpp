@@ -73,6 +73,7 @@ Status Completion::start_choices(const generate::Generator& generator, ParsedReq
     prompt_tokens_ += length;
     for (int i = 0; i < request.n; ++i, ++index) {
       Choice& choice = choices_[index];
+      choice.times.begin = begin_;
       if (request.echo) choice.echo = encoded.text;
       if (identity_.chat) choice.parser = chat::make_reply_parser(request.format, request.tools, encoded.text);
       if (request.generate.prompt_logprobs >= 0) choice.prompt_left = length;
@@ -93,10 +94,8 @@ Status Completion::start_choices(const generate::Generator& generator, ParsedReq
 void Completion::on_delta(std::size_t index, generate::Delta delta) {
   if (choices_.empty() || !choices_[index].reply) return;  // hung up
   Choice& choice = choices_[index];
-  if (choice.first && delta.completion_tokens > 0) {
-    choice.first = false;
-    metrics_.time_to_first_token(seconds_between(begin_, std::chrono::steady_clock::now()));
-  }
+  const TimePoint now = std::chrono::steady_clock::now();
+  if (delta.completion_tokens > choice.completion_tokens) metrics_.token(choice.times, now, delta.queue_seconds);
   choice.completion_tokens = delta.completion_tokens;
   choice.cached_tokens = delta.cached_tokens;
   choice.prompt_left -= static_cast<std::int64_t>(delta.prompt_logprobs.size());
@@ -109,7 +108,7 @@ void Completion::on_delta(std::size_t index, generate::Delta delta) {
                       {.prompt_tokens = choice.reply->prompt_tokens(),
                        .completion_tokens = delta.completion_tokens,
                        .cached_tokens = delta.cached_tokens},
-                      seconds_between(begin_, std::chrono::steady_clock::now()));
+                      choice.times, now);
     choice.reply.reset();
     --running_;
     if (delta.finish != FinishReason::kStop && delta.finish != FinishReason::kLength) return fail(delta);

@@ -33,7 +33,7 @@ class Completion : public std::enable_shared_from_this<Completion> {
     std::int64_t completion_tokens = 0;
     std::int64_t cached_tokens = 0;
     const char* finish_reason = nullptr;
-    bool first = true;  ///< no token yet
+    ReplyTimes times;
   };
 
   Completion(ReplyIdentity identity, std::shared_ptr<Exchange> exchange, Metrics& metrics,

@@ -5,74 +5,105 @@
 #include <prometheus/registry.h>
 #include <prometheus/text_serializer.h>
 
+#include <algorithm>
+#include <utility>
+
 namespace tenon::server {
 namespace {
 
-const prometheus::Histogram::BucketBoundaries kSeconds = {0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5,
-                                                          1,     2.5,  5,     10,   30,  60,   120};
+using Buckets = prometheus::Histogram::BucketBoundaries;
 
-prometheus::MetricFamily family(const char* name, const char* help, prometheus::MetricType type, double value,
-                                const std::string& model) {
-  prometheus::ClientMetric metric;
-  metric.label = {{"model_name", model}};
-  if (type == prometheus::MetricType::Counter) {
-    metric.counter.value = value;
-  } else {
-    metric.gauge.value = value;
-  }
-  return {name, help, type, {metric}};
-}
+const Buckets kSeconds = {0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120};
+const Buckets kTokenSeconds = {0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.5, 0.75, 1, 2.5};
+const Buckets kTokens = {1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10000, 20000, 50000, 100000};
 
 }  // namespace
 
-Metrics::Metrics() : registry_(std::make_shared<prometheus::Registry>()) {
-  first_token_ = &prometheus::BuildHistogram()
-                      .Name("tenon:time_to_first_token_seconds")
-                      .Help("From the request's arrival to its first token")
-                      .Register(*registry_)
-                      .Add({}, kSeconds);
-  end_to_end_ = &prometheus::BuildHistogram()
-                     .Name("tenon:e2e_request_latency_seconds")
-                     .Help("From the request's arrival to its last token")
-                     .Register(*registry_)
-                     .Add({}, kSeconds);
+Metrics::Metrics(std::string prefix, std::string model)
+    : prefix_(std::move(prefix)), model_(std::move(model)), registry_(std::make_shared<prometheus::Registry>()) {
+  const auto histogram = [&](const char* name, const char* help, const Buckets& buckets) {
+    auto& family = prometheus::BuildHistogram().Name(prefix_ + ":" + name).Help(help).Register(*registry_);
+    return &family.Add({{"model_name", model_}}, buckets);
+  };
+  first_token_ =
+      histogram("time_to_first_token_seconds", "From a request's arrival to its first token (TTFT)", kSeconds);
+  between_tokens_ = histogram("inter_token_latency_seconds", "Between two tokens of a reply (ITL)", kTokenSeconds);
+  per_token_ = histogram("request_time_per_output_token_seconds",
+                         "Mean time of a reply's tokens after the first (TPOT)", kTokenSeconds);
+  end_to_end_ = histogram("e2e_request_latency_seconds", "From a request's arrival to its last token", kSeconds);
+  queue_ = histogram("request_queue_time_seconds", "That a request waited before it first ran", kSeconds);
+  prefill_ = histogram("request_prefill_time_seconds", "From a request's first run to its first token", kSeconds);
+  decode_ = histogram("request_decode_time_seconds", "From a request's first token to its last", kSeconds);
+  prompt_tokens_ = histogram("request_prompt_tokens", "Tokens of a request's prompt", kTokens);
+  generation_tokens_ = histogram("request_generation_tokens", "Tokens of a reply", kTokens);
   success_ = &prometheus::BuildCounter()
-                  .Name("tenon:requests_total")
-                  .Help("Finished requests by finish reason")
+                  .Name(prefix_ + ":request_success_total")
+                  .Help("Finished replies by finish reason")
                   .Register(*registry_);
 }
 
 Metrics::~Metrics() = default;
 
-void Metrics::time_to_first_token(double seconds) { first_token_->Observe(seconds); }
-
-void Metrics::finished(const char* reason, Usage, double seconds) {
-  success_->Add({{"finished_reason", reason}}).Increment();
-  end_to_end_->Observe(seconds);
+void Metrics::token(ReplyTimes& times, TimePoint now, double queue_seconds) {
+  if (!times.first_token) {
+    const double seconds = seconds_between(times.begin, now);
+    times.first_token = now;
+    first_token_->Observe(seconds);
+    queue_->Observe(queue_seconds);
+    prefill_->Observe(std::max(0.0, seconds - queue_seconds));
+  } else {
+    between_tokens_->Observe(seconds_between(*times.last_token, now));
+  }
+  times.last_token = now;
 }
 
-std::string Metrics::text(const engine::Stats& s, const std::string& model) const {
+void Metrics::finished(const char* reason, Usage usage, const ReplyTimes& times, TimePoint now) {
+  success_->Add({{"finished_reason", reason}, {"model_name", model_}}).Increment();
+  end_to_end_->Observe(seconds_between(times.begin, now));
+  prompt_tokens_->Observe(static_cast<double>(usage.prompt_tokens));
+  generation_tokens_->Observe(static_cast<double>(usage.completion_tokens));
+  if (!times.first_token) return;
+  const double decode = seconds_between(*times.first_token, *times.last_token);
+  decode_->Observe(decode);
+  if (usage.completion_tokens > 1) per_token_->Observe(decode / static_cast<double>(usage.completion_tokens - 1));
+}
+
+std::string Metrics::text(const engine::Stats& s) const {
   using Type = prometheus::MetricType;
   auto families = registry_->Collect();
-  const auto add = [&](const char* name, const char* help, Type type, double value) {
-    families.push_back(family(name, help, type, value, model));
+  const auto metric = [&](Type type, std::int64_t value, const char* reason = nullptr) {
+    prometheus::ClientMetric out;
+    out.label = {{"model_name", model_}};
+    if (reason) out.label.push_back({"reason", reason});
+    (type == Type::Counter ? out.counter.value : out.gauge.value) = static_cast<double>(value);
+    return out;
   };
-  add("tenon:num_requests_running", "Requests in the batch", Type::Gauge, static_cast<double>(s.running));
-  add("tenon:num_requests_waiting", "Requests in the queue", Type::Gauge, static_cast<double>(s.waiting));
-  add("tenon:kv_cache_usage_perc", "Share of the KV cache's pages in use, 0 to 1", Type::Gauge,
-      s.pages_total ? static_cast<double>(s.pages_used) / static_cast<double>(s.pages_total) : 0);
-  add("tenon:prompt_tokens_total", "Prompt tokens computed", Type::Counter, static_cast<double>(s.prompt_tokens));
-  add("tenon:generation_tokens_total", "Tokens generated", Type::Counter, static_cast<double>(s.generated_tokens));
-  add("tenon:num_preemptions_total", "Requests preempted", Type::Counter, static_cast<double>(s.preemptions));
-  add("tenon:prefix_cache_queries_total", "Prompt tokens looked up in the prefix cache", Type::Counter,
-      static_cast<double>(s.prefix_cache_queries));
-  add("tenon:prefix_cache_hits_total", "Prompt tokens found in the prefix cache", Type::Counter,
-      static_cast<double>(s.prefix_cache_hits));
-  add("tenon:requests_timed_out_total", "Requests that reached their timeout", Type::Counter,
-      static_cast<double>(s.requests_timed_out));
-  add("tenon:engine_steps_total", "Steps of the engine", Type::Counter, static_cast<double>(s.steps));
-  add("tenon:requests_cancelled_total", "Requests cancelled by hang-up", Type::Counter,
-      static_cast<double>(s.requests_cancelled));
+  const auto add = [&](Type type, const char* name, const char* help, std::int64_t value) {
+    families.push_back({prefix_ + ":" + name, help, type, {metric(type, value)}});
+  };
+  add(Type::Gauge, "num_requests_running", "Requests in the batch", s.running);
+  add(Type::Gauge, "num_requests_waiting", "Requests in the queue", s.waiting);
+  families.push_back({prefix_ + ":num_requests_waiting_by_reason",
+                      "Requests in the queue: capacity, the KV cache or the batch is full; deferred, the step is",
+                      Type::Gauge,
+                      {metric(Type::Gauge, s.waiting_for_capacity, "capacity"),
+                       metric(Type::Gauge, s.waiting - s.waiting_for_capacity, "deferred")}});
+  families.push_back({prefix_ + ":kv_cache_usage_perc",
+                      "Share of the KV cache's pages in use, 0 to 1",
+                      Type::Gauge,
+                      {metric(Type::Gauge, 0)}});
+  if (s.pages_total) {
+    families.back().metric[0].gauge.value = static_cast<double>(s.pages_used) / static_cast<double>(s.pages_total);
+  }
+  add(Type::Counter, "prompt_tokens_total", "Prompt tokens computed", s.prompt_tokens);
+  add(Type::Counter, "generation_tokens_total", "Tokens generated", s.generated_tokens);
+  add(Type::Counter, "num_preemptions_total", "Requests preempted", s.preemptions);
+  add(Type::Counter, "prefix_cache_queries_total", "Prompt tokens looked up in the prefix cache",
+      s.prefix_cache_queries);
+  add(Type::Counter, "prefix_cache_hits_total", "Prompt tokens found in the prefix cache", s.prefix_cache_hits);
+  add(Type::Counter, "requests_timed_out_total", "Requests that reached their timeout", s.requests_timed_out);
+  add(Type::Counter, "requests_cancelled_total", "Requests cancelled by hang-up", s.requests_cancelled);
+  add(Type::Counter, "engine_steps_total", "Steps of the engine", s.steps);
   return prometheus::TextSerializer().Serialize(families);
 }
 

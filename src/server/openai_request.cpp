@@ -334,7 +334,7 @@ Result<ParsedRequest> parse_chat_request(const Json& body, const RequestDefaults
   TENON_TRY(fields.only("store", {false}));
   TENON_TRY(fields.only("metadata", {Json::object()}));
   TENON_TRY(fields.only("service_tier", {"auto", "default"}));
-  TENON_TRY(fields.no_others());
+  if (!defaults.allow_unknown_fields) TENON_TRY(fields.no_others());
   out.prompts.push_back({std::move(input)});
   return out;
 }
@@ -359,7 +359,7 @@ Result<ParsedRequest> parse_completion_request(const Json& body, const RequestDe
     if (out.echo) out.generate.prompt_logprobs = logprobs;
   }
   TENON_TRY(fields.only("suffix", {""}));
-  TENON_TRY(fields.no_others());
+  if (!defaults.allow_unknown_fields) TENON_TRY(fields.no_others());
   return out;
 }
 

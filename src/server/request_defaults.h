@@ -9,6 +9,7 @@ namespace tenon::server {
 
 struct RequestDefaults {
   sampler::SamplingParams sampling;
+  bool allow_unknown_fields = false;  ///< of a request's body; else they are refused by name
 };
 
 /// Reads temperature, top_k, top_p, min_p and repetition_penalty, as vLLM does; other fields do not matter here. An

@@ -240,12 +240,43 @@ TEST(ServeApi, Metrics) {
   EXPECT_EQ(reply.status, 200);
   EXPECT_THAT(reply.headers.at("content-type"), HasSubstr("text/plain; version=0.0.4"));
   EXPECT_EQ(server.metric("tenon:generation_tokens_total"), 4);
-  EXPECT_EQ(server.metric("tenon:requests_total"), 1);
+  EXPECT_EQ(server.metric("tenon:request_success_total"), 1);
   EXPECT_EQ(server.metric("tenon:requests_cancelled_total"), 0);
   EXPECT_EQ(server.metric("tenon:num_requests_running"), 0);
   EXPECT_EQ(server.metric("tenon:num_requests_waiting"), 0);
   EXPECT_EQ(server.metric("tenon:time_to_first_token_seconds_count"), 1);
   EXPECT_GT(server.metric("tenon:prompt_tokens_total"), 1);
+  // Each token counted once: 4 tokens, 3 gaps between them, one mean.
+  EXPECT_EQ(server.metric("tenon:inter_token_latency_seconds_count"), 3);
+  EXPECT_EQ(server.metric("tenon:request_time_per_output_token_seconds_count"), 1);
+  EXPECT_EQ(server.metric("tenon:request_queue_time_seconds_count"), 1);
+  EXPECT_EQ(server.metric("tenon:request_generation_tokens_sum"), 4);
+  EXPECT_THAT(reply.body, HasSubstr("tenon:num_requests_waiting_by_reason{model_name=\"tiny\",reason=\"capacity\"} 0"));
+  EXPECT_THAT(reply.body, Not(HasSubstr("vllm:")));
+}
+
+TEST(ServeApi, MetricsUnderTheNamesOfVllmsDashboards) {
+  TinyServer server(false, {"--metrics-prefix", "vllm"});
+  ASSERT_EQ(post(server.port(), "/v1/completions", kCompletion).status, 200);
+  EXPECT_EQ(server.metric("vllm:request_success_total"), 1);
+  EXPECT_THAT(request(server.port(), "GET", "/metrics").body, Not(HasSubstr("tenon:")));
+}
+
+TEST(ServeApi, UnknownFieldsAreRefusedUnlessTheServerAllowsThem) {
+  const Json body = {{"model", "tiny"}, {"prompt", "abc"}, {"max_tokens", 1}, {"my_own_field", {{"a", 1}}}};
+  {
+    TinyServer server;
+    const HttpReply refused = post(server.port(), "/v1/completions", body);
+    EXPECT_EQ(refused.status, 400);
+    EXPECT_THAT(refused.body, HasSubstr("my_own_field"));
+  }
+  TinyServer server(false, {"--allow-unknown-fields"});
+  const HttpReply taken = post(server.port(), "/v1/completions", body);
+  EXPECT_EQ(taken.status, 200) << taken.body;
+  // What is known is still checked.
+  EXPECT_EQ(
+      post(server.port(), "/v1/completions", Json{{"model", "tiny"}, {"prompt", "abc"}, {"max_tokens", "x"}}).status,
+      400);
 }
 
 }  // namespace

@@ -1,0 +1,130 @@
+"""openai-python against a running server: models, chat and text, whole and streamed, tools, a schema, errors.
+
+  python openai_python.py http://127.0.0.1:PORT/v1
+"""
+import asyncio
+import json
+import sys
+
+import openai
+import pydantic
+
+BASE = sys.argv[1]
+client = openai.OpenAI(base_url=BASE, api_key="secret", max_retries=0)
+MESSAGES = [{"role": "user", "content": "Once upon a time"}]
+TOOL = {"type": "function", "function": {
+    "name": "weather", "description": "The weather of a city", "strict": True,
+    "parameters": {"type": "object", "properties": {"city": {"enum": ["Paris", "Oslo"]}, "days": {"enum": [1, 2]}},
+                   "required": ["city", "days"], "additionalProperties": False}}}
+
+
+class Answer(pydantic.BaseModel):
+    verdict: bool
+    grade: int = pydantic.Field(ge=0, le=9)
+
+
+def chat(**more):
+    more = {"temperature": 0, "max_completion_tokens": 64, "seed": 7} | more
+    return client.chat.completions.create(model="tiny", messages=MESSAGES, **more)
+
+
+def models():
+    assert [m.id for m in client.models.list()] == ["tiny"]
+    assert client.models.retrieve("tiny").id == "tiny"
+
+
+def whole_and_streamed_are_the_same():
+    whole = chat()
+    choice = whole.choices[0]
+    assert choice.message.role == "assistant" and choice.finish_reason in ("stop", "length"), choice
+    assert whole.usage.total_tokens == whole.usage.prompt_tokens + whole.usage.completion_tokens
+    chunks = list(chat(stream=True, stream_options={"include_usage": True}))
+    assert "".join(c.choices[0].delta.content or "" for c in chunks if c.choices) == choice.message.content
+    assert chunks[-1].usage.completion_tokens == whole.usage.completion_tokens
+
+
+def completions():
+    reply = client.completions.create(model="tiny", prompt=["Once", "There was"], max_tokens=5, logprobs=2, echo=True)
+    assert [c.text[:4] for c in reply.choices] == ["Once", "Ther"]
+    assert len(reply.choices[0].logprobs.tokens) >= 6
+    text = "".join(c.choices[0].text
+                   for c in client.completions.create(model="tiny", prompt="Once", max_tokens=5, stream=True))
+    assert text
+
+
+def logprobs():
+    content = chat(logprobs=True, top_logprobs=3, max_completion_tokens=4).choices[0].logprobs.content
+    assert len(content) == 4 and all(len(token.top_logprobs) == 3 for token in content)
+
+
+def stop_and_n():
+    reply = chat(n=3, temperature=1, max_completion_tokens=8)
+    assert [c.index for c in reply.choices] == [0, 1, 2]
+    assert chat(stop=[" "], max_completion_tokens=30).choices[0].finish_reason == "stop"
+
+
+def check_call(name, arguments):
+    found = json.loads(arguments)
+    assert name == "weather" and found["city"] in ("Paris", "Oslo") and found["days"] in (1, 2), arguments
+
+
+def forced_tool_calls():
+    for choice in ("required", {"type": "function", "function": {"name": "weather"}}):
+        reply = chat(tools=[TOOL], tool_choice=choice, max_completion_tokens=200).choices[0]
+        assert reply.message.tool_calls, reply
+        check_call(reply.message.tool_calls[0].function.name, reply.message.tool_calls[0].function.arguments)
+    name, arguments, ident = "", "", None
+    for chunk in chat(tools=[TOOL], tool_choice="required", max_completion_tokens=200, stream=True):
+        for call in chunk.choices[0].delta.tool_calls or []:
+            if call.index == 0:
+                name, arguments = name + (call.function.name or ""), arguments + (call.function.arguments or "")
+                ident = ident or call.id
+    assert ident
+    check_call(name, arguments)
+
+
+def schemas():
+    parsed = client.chat.completions.parse(model="tiny", messages=MESSAGES, response_format=Answer, temperature=0,
+                                           max_completion_tokens=200).choices[0].message.parsed
+    assert isinstance(parsed, Answer)
+    text = ""
+    with client.chat.completions.stream(model="tiny", messages=MESSAGES, response_format=Answer, temperature=0,
+                                        max_completion_tokens=200) as stream:
+        for event in stream:
+            if event.type == "content.delta":
+                text += event.delta
+    assert Answer.model_validate_json(text) == parsed
+
+
+def errors():
+    for expected, request in (
+            (openai.NotFoundError, dict(model="other", messages=MESSAGES)),
+            (openai.BadRequestError, dict(model="tiny", messages=MESSAGES, temperature=9)),
+            (openai.BadRequestError, dict(model="tiny", messages=MESSAGES, extra_body={"no_such_field": 1}))):
+        try:
+            client.chat.completions.create(**request)
+        except expected as error:
+            assert error.body["message"], error
+        else:
+            raise AssertionError(f"{expected.__name__} expected")
+    try:
+        openai.OpenAI(base_url=BASE, api_key="wrong", max_retries=0).models.list()
+    except openai.AuthenticationError:
+        pass
+    else:
+        raise AssertionError("a wrong key was taken")
+
+
+def asynchronous():
+    async def many():
+        async with openai.AsyncOpenAI(base_url=BASE, api_key="secret") as ours:
+            return await asyncio.gather(*(ours.chat.completions.create(
+                model="tiny", messages=MESSAGES, temperature=0, max_completion_tokens=20) for _ in range(16)))
+
+    assert len({reply.choices[0].message.content for reply in asyncio.run(many())}) == 1
+
+
+for test in (models, whole_and_streamed_are_the_same, completions, logprobs, stop_and_n, forced_tool_calls, schemas,
+             errors, asynchronous):
+    test()
+    print(f"openai-python: {test.__name__}: ok", flush=True)
