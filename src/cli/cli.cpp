@@ -21,6 +21,7 @@ int run(int argc, char** argv) {
   add_bench(app, result);
   add_verify(app, result);
   add_check(app, result);
+  add_new(app, result);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& e) {

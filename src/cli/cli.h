@@ -57,5 +57,6 @@ void add_encode(CLI::App& app, Status& result);
 void add_bench(CLI::App& app, Status& result);
 void add_verify(CLI::App& app, Status& result);
 void add_check(CLI::App& app, Status& result);
+void add_new(CLI::App& app, Status& result);
 
 }  // namespace tenon::cli

@@ -34,7 +34,7 @@ Result<Description> describe_directory(const std::string& directory, bool strict
   TENON_ASSIGN(result.config, read_json_file(path));
   if (!result.config.is_object()) return invalid("file " + path + " is not a JSON object");
   TENON_ASSIGN(const std::string name, architecture_name(result.config, path));
-  TENON_ASSIGN(result.entry, model::find_architecture(name, result.config));
+  TENON_ASSIGN(result.entry, model::find_architecture(name, result.config, path));
   auto opened = weights::open_safetensors(directory);
   result.has_data = opened.has_value();
   if (opened) {

@@ -67,24 +67,32 @@ Status register_architecture(RegistryEntry entry) {
   return {};
 }
 
-Result<RegistryEntry> find_architecture(std::string_view name, const Json& config) {
+RegistryEntry nearest_architecture(std::string_view name, const Json& config) {
   const RegistryEntry* nearest = nullptr;
-  const RegistryEntry* substitute = nullptr;  // an architecture of the very name goes first
   double best = 0.0;
+  for (const RegistryEntry& entry : registry()) {
+    if (!entry.origin.empty()) continue;
+    const double score = resemblance(*entry.architecture, name, config);
+    if (nearest == nullptr || score > best) nearest = &entry, best = score;
+  }
+  TENON_CHECK(nearest != nullptr, "registry.def has no architecture that is not overridden");
+  return *nearest;
+}
+
+Result<RegistryEntry> find_architecture(std::string_view name, const Json& config, std::string_view path) {
+  const RegistryEntry* substitute = nullptr;  // an architecture of the very name goes first
   for (const RegistryEntry& entry : registry()) {
     if (entry.architecture->name == name) return entry;
     const auto& also = entry.architecture->also;
     if (std::ranges::find(also, name) != also.end()) substitute = &entry;
-    const double score = resemblance(*entry.architecture, name, config);
-    if (nearest == nullptr || score > best) nearest = &entry, best = score;
   }
   if (substitute != nullptr) return *substitute;
-  return unsupported("architecture " + std::string(name) + " is not known; known are " + known_names() +
-                     (nearest == nullptr
-                          ? std::string()
-                          : ". Of these " + std::string(nearest->architecture->name) +
-                                " is the nearest to its config: start a new architecture from src/architectures/" +
-                                std::string(nearest->family) + ", and give its folder by --custom-architectures"));
+  const RegistryEntry nearest = nearest_architecture(name, config);
+  return unsupported("architecture " + std::string(name) + " is not known; known are " + known_names() + ". Of these " +
+                     std::string(nearest.architecture->name) +
+                     " is the nearest to its config: start a new architecture by `tenon new " + std::string(name) +
+                     " --from " + std::string(nearest.family) + " --config " + std::string(path) +
+                     "`, and give its folder by --custom-architectures");
 }
 
 Result<RegistryEntry> find_gguf_architecture(std::string_view general_architecture) {

@@ -23,9 +23,13 @@ const std::vector<RegistryEntry>& registry();
 /// name, which is logged; another plug-in of that name is an error. Not to be called beside the other functions here.
 Status register_architecture(RegistryEntry entry);
 
-/// By the exact name of config.json's "architectures"[0]. An unknown one: the error lists the known names and the
-/// built-in that `config` (may be null) resembles most, to start from.
-Result<RegistryEntry> find_architecture(std::string_view name, const Json& config);
+/// By the exact name of config.json's "architectures"[0]. An unknown one: the error lists the known names, the built-in
+/// that `config` (may be null) resembles most, and the command that starts from it. `path`: the config's, for that.
+Result<RegistryEntry> find_architecture(std::string_view name, const Json& config,
+                                        std::string_view path = "config.json");
+
+/// The built-in architecture that the name and the config resemble most.
+RegistryEntry nearest_architecture(std::string_view name, const Json& config);
 
 /// By a GGUF file's general.architecture.
 Result<RegistryEntry> find_gguf_architecture(std::string_view general_architecture);

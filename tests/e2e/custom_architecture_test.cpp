@@ -97,6 +97,35 @@ TEST_F(CustomArchitecture, TheExampleIsCompiledListedAndFitsItsCheckpoint) {
                                  testing::Not(HasSubstr("FAIL"))));
 }
 
+TEST_F(CustomArchitecture, NewMakesAFolderThatPassesItsCheck) {
+  const fs::path made = folder("new") / "novel", config = folder("new") / "config.json", tiny = folder("new") / "tiny";
+  Json json = *read_json_file((fs::path(TENON_DATA_DIR) / "stories260K" / "config.json").string());
+  json["architectures"] = Json::array({"NovelForCausalLM"});
+  json["model_type"] = "novel";
+  json["clip_everything"] = 3.5;
+  write(config, json.dump());
+  // The unknown architecture names the command; it is run as it says.
+  const Finished unknown = run({"inspect", config.parent_path().string()});
+  EXPECT_THAT(unknown.err, HasSubstr("`tenon new NovelForCausalLM --from llama --config " + config.string() + "`"));
+  const std::vector<std::string> command = {"new",      "NovelForCausalLM", "--from",   "llama",
+                                            "--config", config.string(),    "--output", made.string()};
+  const Finished scaffolded = run(command);
+  ASSERT_EQ(scaffolded.status, 0) << scaffolded.err;
+  EXPECT_THAT(scaffolded.out, AllOf(HasSubstr("\"clip_everything\" = 3.5 is not read by llama"),
+                                    HasSubstr("tenon check " + made.string())));
+  const Finished checked = run({"check", made.string(), "--keep", tiny.string()}, kCompileSeconds);
+  EXPECT_EQ(checked.status, 0) << checked.out << checked.err;
+  EXPECT_THAT(checked.out, AllOf(HasSubstr("NovelForCausalLM (family novel)"), testing::Not(HasSubstr("FAIL"))));
+  const Finished inspected = run({"inspect", tiny.string(), "--custom-architectures", made.string()});
+  EXPECT_THAT(inspected.out, AllOf(HasSubstr("architecture NovelForCausalLM"), HasSubstr(" 0 problems")));
+  const Finished ran = run({"bench", tiny.string(), "--custom-architectures", made.string(), "--prompt-tokens", "16",
+                            "--new-tokens", "4", "--repeat", "1", "--threads", "1"});
+  EXPECT_EQ(ran.status, 0) << ran.err;
+  const Finished again = run(command);
+  EXPECT_EQ(again.status, 1);
+  EXPECT_THAT(again.err, HasSubstr("exists, and nothing is overwritten"));
+}
+
 TEST_F(CustomArchitecture, ABuiltInFoldersCopyOverridesItAndServesTheSame) {
   const fs::path copy = folder("llama");
   fs::copy(kSource / "src" / "architectures" / "llama", copy,

@@ -1,0 +1,111 @@
+#include "scaffold/scaffold.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <fstream>
+
+#include "base/file.h"
+#include "scaffold/rename.h"
+
+namespace tenon::scaffold {
+namespace {
+
+using testing::AllOf;
+using testing::HasSubstr;
+using testing::Not;
+namespace fs = std::filesystem;
+
+const std::string kSources = std::string(TENON_SOURCE_DIR) + "/src/architectures";
+
+class ScaffoldTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    std::string pattern = testing::TempDir() + "/tenon_scaffold_XXXXXX";
+    dir_ = ::mkdtemp(pattern.data());
+    config_ = Json::parse(R"({"architectures": ["NovelForCausalLM"], "model_type": "novel", "vocab_size": 128256,
+      "hidden_size": 2048, "intermediate_size": 8192, "num_hidden_layers": 16, "num_attention_heads": 32,
+      "num_key_value_heads": 8, "rms_norm_eps": 1e-5, "max_position_embeddings": 131072})");
+  }
+  void TearDown() override { fs::remove_all(dir_); }
+  std::string write(const Json& config) {
+    std::ofstream(dir_ / "config.json") << config.dump();
+    return (dir_ / "config.json").string();
+  }
+  Result<Scaffold> make(const std::string& donor, const std::string& name = "NovelForCausalLM") {
+    return scaffold({.name = name, .donor = donor, .config = write(config_), .output = (dir_ / "novel").string()},
+                    kSources);
+  }
+  std::string text(const std::string& file) { return read_file((dir_ / "novel" / file).string()).value(); }
+
+  fs::path dir_;
+  Json config_;
+};
+
+TEST_F(ScaffoldTest, EveryFamilyIsRenamedWhole) {
+  for (const model::RegistryEntry& entry : model::registry()) {
+    const std::string family(entry.family);
+    const auto files = renamed_sources(kSources, {std::string(entry.architecture->name), family, family},
+                                       {"NovelForCausalLM", "novel", "novel"}, {"- a difference"});
+    ASSERT_TRUE(files) << files.error().message;
+    ASSERT_TRUE(files->contains("novel.h")) << family;
+    for (const auto& [name, source] : *files) {
+      EXPECT_THAT(source, AllOf(Not(HasSubstr("architectures::" + family)), Not(HasSubstr(family + "::Config")),
+                                Not(HasSubstr("\"" + family + ".h\"")), HasSubstr("TODO")))
+          << family << "/" << name;
+    }
+    EXPECT_THAT(files->at("arch.cpp"), HasSubstr(".name = \"NovelForCausalLM\"")) << family;
+    EXPECT_THAT(files->at("model_config.cpp"), HasSubstr("// - a difference\nstd::shared_ptr")) << family;
+  }
+}
+
+TEST_F(ScaffoldTest, ListsWhereTheConfigsDiffer) {
+  config_["clip_everything"] = 3.5;
+  config_["hidden_act"] = "gelu_9000";
+  config_.erase("intermediate_size");
+  config_["evil\n#include </etc/passwd>\n"] = "\\";
+  const auto made = make("llama");
+  ASSERT_TRUE(made) << made.error().message;
+  const std::string source = text("model_config.cpp");
+  EXPECT_THAT(source, AllOf(HasSubstr("// - \"clip_everything\" = 3.5 is not read by llama"),
+                            HasSubstr("// - \"hidden_act\" = \"gelu_9000\" is refused by llama"),
+                            HasSubstr("// - \"intermediate_size\" is not there, and llama requires it"),
+                            HasSubstr("// - \"tie_word_embeddings\" is not there: llama takes false"),
+                            Not(HasSubstr("\n#include </etc")), Not(HasSubstr("\\\n"))));
+  // What the donor does not take is not in the tiny config, which is one of the donor's therefore.
+  const Json tiny = Json::parse(text("tiny/config.json"));
+  EXPECT_FALSE(tiny.contains("clip_everything") || tiny.contains("hidden_act"));
+  EXPECT_EQ(tiny["hidden_size"], 64);
+  EXPECT_EQ(tiny["num_hidden_layers"], 2);
+  EXPECT_EQ(tiny["architectures"], Json::array({"NovelForCausalLM"}));
+  EXPECT_TRUE(model::parse_config(*made->donor.architecture, tiny));
+  EXPECT_THAT(text("arch.cpp"), AllOf(HasSubstr(".architectures = {\"novel\"}"), Not(HasSubstr("SmolLM2"))));
+  EXPECT_THAT(to_text(*made), HasSubstr("tenon check " + made->folder));
+}
+
+TEST_F(ScaffoldTest, TheNearestDonorWithoutAName) {
+  const auto made = make("");
+  ASSERT_TRUE(made) << made.error().message;
+  EXPECT_TRUE(fs::exists(dir_ / "novel" / "novel.h"));
+}
+
+TEST_F(ScaffoldTest, WhatIsWrongIsSaid) {
+  const auto error = [&](const Result<Scaffold>& made) { return made ? "(made)" : made.error().message; };
+  EXPECT_THAT(error(make("llama", "my-model")), HasSubstr("is not the name of a class"));
+  EXPECT_THAT(error(make("llama", "OtherForCausalLM")), HasSubstr("is of \"NovelForCausalLM\""));
+  EXPECT_THAT(error(make("lama")), HasSubstr("did you mean llama?"));
+  fs::create_directory(dir_ / "novel");
+  EXPECT_THAT(error(make("llama")), HasSubstr("exists, and nothing is overwritten"));
+  const auto with = [&](const std::string& config, const std::string& output) {
+    return error(
+        scaffold({.name = "NovelForCausalLM", .donor = "llama", .config = config, .output = output}, kSources));
+  };
+  EXPECT_THAT(with("/no/such.json", (dir_ / "a").string()), HasSubstr("/no/such.json"));
+  EXPECT_THAT(with(write(config_), (dir_ / "int").string()), HasSubstr("cannot be the folder's name"));
+  EXPECT_THAT(with(write(Json::array()), (dir_ / "a").string()), HasSubstr("is not a JSON object"));
+  EXPECT_FALSE(fs::exists(dir_ / "a"));
+}
+
+}  // namespace
+}  // namespace tenon::scaffold
