@@ -176,6 +176,12 @@ EMBEDDING_CASES = {
     "bert/gelu": ("BertModel", dict(layer_norm_eps=1e-12)),
     "bert/relu_heads": ("BertModel", dict(num_attention_heads=2, hidden_act="relu", layer_norm_eps=1e-5,
                                           type_vocab_size=3)),
+    "mpnet/gelu": ("MPNetForMaskedLM", dict(pad_token_id=1, max_position_embeddings=130)),
+    "mpnet/long": ("MPNetForMaskedLM", dict(pad_token_id=1, max_position_embeddings=322, num_attention_heads=2,
+                                            hidden_act="relu", layer_norm_eps=1e-5), (300, 129, 2)),
+    "qwen3/embed_tied": ("Qwen3ForCausalLM", dict(head_dim=12, num_key_value_heads=2, tie_word_embeddings=True,
+                                                  rope_parameters=rope("default", 1000000.0))),
+    "qwen3/embed_untied": ("Qwen3ForCausalLM", dict(head_dim=8, num_key_value_heads=1, tie_word_embeddings=False)),
 }
 
 
@@ -272,8 +278,19 @@ def make(case, out):
     print(f"{case}: {size / 1024:.0f} KiB, logits std {spread_of:.2f}, {len(taps)} taps")
 
 
+def save_sentence_files(folder):
+    """The files of sentence-transformers by which a decoder is known to embed."""
+    module = "sentence_transformers.models."
+    (folder / "modules.json").write_text(json.dumps([
+        {"idx": 0, "name": "0", "path": "", "type": module + "Transformer"},
+        {"idx": 1, "name": "1", "path": "1_Pooling", "type": module + "Pooling"},
+        {"idx": 2, "name": "2", "path": "2_Normalize", "type": module + "Normalize"}], indent=2) + "\n")
+    (folder / "1_Pooling").mkdir(exist_ok=True)
+    (folder / "1_Pooling" / "config.json").write_text(json.dumps({"pooling_mode_lasttoken": True}) + "\n")
+
+
 def make_embedding(case, out):
-    architecture, overrides = EMBEDDING_CASES[case]
+    architecture, overrides, *lengths = EMBEDDING_CASES[case]
     model_class = getattr(transformers, architecture)
     sizes = {key: COMMON[key] for key in ("vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers",
                                           "num_attention_heads", "max_position_embeddings", "pad_token_id")}
@@ -282,15 +299,21 @@ def make_embedding(case, out):
     generator = torch.Generator().manual_seed(sum(map(ord, case)))
     model = model_class(config).eval().float()
     spread(model, generator)
+    if hasattr(model, "tie_weights"):
+        model.tie_weights()
     folder = out / case
     folder.mkdir(parents=True, exist_ok=True)
     model.save_pretrained(folder)
+    (folder / "generation_config.json").unlink(missing_ok=True)
+    if architecture.endswith("ForCausalLM"):
+        save_sentence_files(folder)
+    backbone = getattr(model, "mpnet", getattr(model, "model", model))  # of a model with a head
     tensors = {}
-    for n, length in enumerate(PROMPT_LENGTHS):
+    for n, length in enumerate(lengths[0] if lengths else PROMPT_LENGTHS):
         ids = torch.randint(3, VOCAB, (length,), generator=generator).tolist()
         tensors[f"prompt.{n}.ids"] = torch.tensor(ids, dtype=torch.int32)
         with torch.no_grad():
-            states = model(input_ids=torch.tensor([ids])).last_hidden_state[0]
+            states = backbone(input_ids=torch.tensor([ids])).last_hidden_state[0]
         tensors[f"prompt.{n}.states"] = states.float().contiguous()
     save_file(tensors, folder / "embedding.safetensors", metadata={"transformers": transformers.__version__})
     size = sum(f.stat().st_size for f in folder.iterdir())

@@ -43,14 +43,7 @@ Status add_text(Assembly& out) {
   parts.engine = out.engine;
   parts.eos_token_ids = text.eos_token_ids;
   parts.add_special_tokens = text.add_bos_token;
-  if (!text.tokenizer_json.empty()) {
-    TENON_ASSIGN(parts.tokenizer, tokenizer::Tokenizer::from_json(text.tokenizer_json));
-  } else if (!text.gguf_metadata.is_null()) {
-    TENON_ASSIGN(parts.tokenizer, tokenizer::Tokenizer::from_gguf(text.gguf_metadata));
-  } else {
-    return fail(ErrorCode::kNotFound,
-                out.model.name + ": there is no tokenizer; put the model's tokenizer.json into its directory");
-  }
+  TENON_ASSIGN(parts.tokenizer, make_tokenizer(out.model));
   if (text.chat_template.empty()) {
     TENON_LOG_WARN("{} has no chat template: /v1/chat/completions will be refused, /v1/completions works",
                    out.model.name);
@@ -61,30 +54,29 @@ Status add_text(Assembly& out) {
   return {};
 }
 
-}  // namespace
-
-Result<Assembly> assemble(ModelOptions options, bool need_text) {
+Result<Assembly> load_model(ModelOptions& options) {
   Assembly out;
   out.threads = options.threads > 0 ? options.threads : ThreadPool::default_threads();
   auto& limits = options.load.limits;
   limits.max_rows = options.max_batch_size;
   limits.max_sampled_rows = options.max_batch_size + options.extra_logits;
   limits.max_total_tokens = std::max(options.max_batch_tokens, options.max_batch_size);
-  const TimePoint begin = std::chrono::steady_clock::now();
   TENON_TRY(loader::load_custom_architectures(options.load.custom_architectures));
-  {
-    ThreadPool pool(out.threads);
-    TENON_ASSIGN(out.model, loader::load(options.load, pool));
-  }
+  ThreadPool pool(out.threads);
+  TENON_ASSIGN(out.model, loader::load_any(options.load, pool));
   if (!options.chat_template.empty()) {
     TENON_ASSIGN(out.model.text.chat_template, read_file(options.chat_template));
   }
+  return out;
+}
+
+Status start_engine(Assembly& out, const ModelOptions& options, bool need_text, TimePoint begin) {
   const auto& executable = *out.model.executable;
   engine::Options engine;
   engine.max_batch_size = options.max_batch_size;
-  engine.max_batch_tokens = limits.max_total_tokens;
+  engine.max_batch_tokens = options.load.limits.max_total_tokens;
   engine.prefill_chunk = options.max_batch_tokens;
-  engine.max_queue_size = options.max_queue_size;
+  if (options.max_queue_size > 0) engine.max_queue_size = options.max_queue_size;
   engine.prefix_cache = options.prefix_cache;
   engine.max_length = out.model.max_length;
   TENON_ASSIGN(engine.num_pages, choose_pages(options, executable, out.model.max_length));
@@ -97,6 +89,35 @@ Result<Assembly> assemble(ModelOptions options, bool need_text) {
       static_cast<double>(executable.weight_bytes()) / (1 << 20), out.model.max_length,
       engine.num_pages * tensor::kPageTokens,
       static_cast<double>(engine.num_pages * executable.kv_layout().page_bytes()) / (1 << 20), out.threads,
+      seconds_between(begin, std::chrono::steady_clock::now()));
+  return {};
+}
+
+}  // namespace
+
+Result<Assembly> assemble(ModelOptions options, bool need_text) {
+  const TimePoint begin = std::chrono::steady_clock::now();
+  options.load.task = loader::Task::kGenerate;
+  TENON_ASSIGN(Assembly out, load_model(options));
+  TENON_TRY(start_engine(out, options, need_text, begin));
+  return out;
+}
+
+Result<Assembly> assemble_any(ModelOptions options) {
+  const TimePoint begin = std::chrono::steady_clock::now();
+  TENON_ASSIGN(Assembly out, load_model(options));
+  if (!out.model.embedding) {
+    TENON_TRY(start_engine(out, options, true, begin));
+    return out;
+  }
+  TENON_ASSIGN(out.embedder, make_embedder(out.model, options, out.threads));
+  out.model.max_length = out.embedder->max_length();
+  TENON_LOG_INFO(
+      "{}: {}, {}, {:.1f} M parameters in {:.0f} MiB, embeds texts of up to {} tokens in {} dimensions, {} threads; "
+      "ready in {:.2f} s",
+      out.model.name, out.model.architecture, out.model.encoding, static_cast<double>(out.model.parameters) / 1e6,
+      static_cast<double>(out.model.executable->weight_bytes()) / (1 << 20), out.model.max_length,
+      out.embedder->encoder().encoder().dimensions(), out.threads,
       seconds_between(begin, std::chrono::steady_clock::now()));
   return out;
 }

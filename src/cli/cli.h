@@ -6,6 +6,7 @@
 #include <string>
 
 #include "base/result.h"
+#include "generate/embedder.h"
 #include "generate/generator.h"
 #include "loader/loader.h"
 
@@ -24,15 +25,20 @@ struct ModelOptions {
   int threads = 0;  ///< 0: as many as the machine leaves
   int max_batch_size = 64;
   int max_batch_tokens = 512;
-  int max_queue_size = 1024;
   int extra_logits = 0;  ///< rows of logits beside one a sequence: for the logprobs of prompts
   bool prefix_cache = true;
   std::string chat_template;    ///< a file; empty: the model's own
+  int max_queue_size = 0;       ///< 0: the engine's default
+  bool matryoshka = false;      ///< an embedding model's vectors may be cut, though its config.json does not say so
   std::string kv_cache_memory;  ///< "2GiB", "512MB"; empty: what the batch and context can use, within free memory
 };
 
 void add_custom_architectures(CLI::App& command, std::vector<std::string>& paths);
 void add_model_options(CLI::App& command, ModelOptions& options);
+/// --task, where a command serves either.
+void add_task(CLI::App& command, ModelOptions& options);
+/// --matryoshka, where a command embeds.
+void add_matryoshka(CLI::App& command, ModelOptions& options);
 
 /// "2GiB", "1.5G", "512MB" or a number of bytes.
 Result<std::int64_t> parse_bytes(const std::string& text);
@@ -40,13 +46,22 @@ Result<std::int64_t> parse_bytes(const std::string& text);
 /// A loaded model with its engine and text side.
 struct Assembly {
   loader::LoadedModel model;
-  std::shared_ptr<engine::Engine> engine;
-  std::shared_ptr<const generate::Generator> generator;  ///< null if it was assembled without text
+  std::shared_ptr<engine::Engine> engine;                ///< null of an embedding model
+  std::shared_ptr<const generate::Generator> generator;  ///< null if it was assembled without text, or embeds
+  std::shared_ptr<const generate::Embedder> embedder;    ///< of an embedding model
   int threads = 0;
 };
 
-/// Loads the model and starts its engine; `need_text` also makes tokenizer and chat template.
+/// Loads a model that generates text and starts its engine; `need_text` also makes tokenizer and chat template.
 Result<Assembly> assemble(ModelOptions options, bool need_text);
+/// Loads a model for options.load.task, with all that serving it takes.
+Result<Assembly> assemble_any(ModelOptions options);
+
+/// The tokenizer of a loaded model; an error that says where it should be.
+Result<std::shared_ptr<const tokenizer::Tokenizer>> make_tokenizer(const loader::LoadedModel& model);
+/// Starts the encoder of an embedding model.
+Result<std::shared_ptr<const generate::Embedder>> make_embedder(const loader::LoadedModel& model,
+                                                                const ModelOptions& options, int threads);
 
 // One file a command; each adds itself to the app. The callback's error is printed and ends the process with 1.
 void add_serve(CLI::App& app, Status& result);

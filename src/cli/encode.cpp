@@ -1,11 +1,10 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cstdio>
+#include <future>
 #include <iostream>
 
 #include "cli/cli.h"
-#include "engine/encoder.h"
-#include "tokenizer/tokenizer.h"
 
 namespace tenon::cli {
 namespace {
@@ -13,7 +12,20 @@ namespace {
 struct EncodeOptions {
   ModelOptions model;
   std::vector<std::string> texts;
+  std::int64_t dimensions = 0;
+  bool truncate = false;
 };
+
+Result<generate::Embeddings> embed(const generate::Embedder& embedder, const EncodeOptions& options) {
+  generate::EmbedRequest request;
+  for (const std::string& text : options.texts) request.inputs.emplace_back(text);
+  if (options.dimensions > 0) request.dimensions = options.dimensions;
+  if (options.truncate) request.truncate_prompt_tokens = -1;
+  auto answer = std::make_shared<std::promise<Result<generate::Embeddings>>>();
+  TENON_ASSIGN(const auto running,
+               embedder.start(std::move(request), [answer](auto result) { answer->set_value(std::move(result)); }));
+  return answer->get_future().get();
+}
 
 Status encode(EncodeOptions options) {
   if (options.texts.empty()) {
@@ -21,32 +33,10 @@ Status encode(EncodeOptions options) {
   }
   if (options.texts.empty())
     return invalid("there is no text: give one as an argument, or one a line on standard input");
-  const int threads = options.model.threads > 0 ? options.model.threads : ThreadPool::default_threads();
-  loader::LoadOptions& load = options.model.load;
-  load.limits.max_rows = options.model.max_batch_size;
-  load.limits.max_total_tokens = options.model.max_batch_tokens;
-  loader::LoadedModel model;
-  {
-    ThreadPool pool(threads);
-    TENON_ASSIGN(model, loader::load_embedder(load, pool));
-  }
-  if (model.text.tokenizer_json.empty()) {
-    return fail(ErrorCode::kNotFound,
-                model.name + ": there is no tokenizer; put the model's tokenizer.json into its directory");
-  }
-  TENON_ASSIGN(const auto tokenizer, tokenizer::Tokenizer::from_json(model.text.tokenizer_json));
-  TENON_ASSIGN(
-      const auto encoder,
-      engine::Encoder::create(
-          model.executable, {.pooling = *model.pooling, .vocab_size = model.vocab_size, .max_length = model.max_length},
-          threads));
-  std::vector<std::vector<std::int32_t>> ids;
-  for (const std::string& text : options.texts) {
-    TENON_ASSIGN(std::vector<std::int32_t> one, tokenizer->encode(text, true));
-    ids.push_back(std::move(one));
-  }
-  TENON_ASSIGN(const auto vectors, encoder->encode(ids));
-  for (const std::vector<float>& vector : vectors) std::printf("%s\n", Json(vector).dump().c_str());
+  options.model.load.task = loader::Task::kEmbed;
+  TENON_ASSIGN(const Assembly assembly, assemble_any(options.model));
+  TENON_ASSIGN(const generate::Embeddings embeddings, embed(*assembly.embedder, options));
+  for (const std::vector<float>& vector : embeddings.vectors) std::printf("%s\n", Json(vector).dump().c_str());
   return {};
 }
 
@@ -57,7 +47,11 @@ void add_encode(CLI::App& app, Status& result) {
   CLI::App* command =
       app.add_subcommand("encode", "Embeddings from the command line: a JSON array of numbers a line for each text");
   add_model_options(*command, options->model);
+  add_matryoshka(*command, options->model);
   command->add_option("-t,--text", options->texts, "A text (repeatable); without any, one a line on standard input");
+  command->add_option("--dimensions", options->dimensions, "Of the vectors, where the model's may be cut")
+      ->check(CLI::PositiveNumber);
+  command->add_flag("--truncate", options->truncate, "Cut longer texts to what the model takes; else they are refused");
   command->callback([options, &result] { result = encode(*options); });
 }
 

@@ -49,6 +49,7 @@ void add_inspect(CLI::App& app, Status& result) {
   CLI::App* command =
       app.add_subcommand("inspect", "Config, weight map, graph, plan and memory of a model; nothing is executed");
   add_model_options(*command, options->model);
+  add_task(*command, options->model);
   command->callback([options, &result] {
     auto& limits = options->model.load.limits;
     limits.max_rows = limits.max_sampled_rows = options->model.max_batch_size;

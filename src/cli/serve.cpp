@@ -18,12 +18,21 @@ struct ServeOptions {
   bool allow_unknown_fields = false;
 };
 
-void print_address(const std::string& address, const std::string& name, bool chat) {
+struct Example {
+  const char* endpoint;
+  const char* fields;
+};
+
+Example example_of(const Assembly& assembly) {
+  if (assembly.embedder) return {"embeddings", R"("input": "What is the capital of France?")"};
+  if (!assembly.generator->has_chat_template()) return {"completions", R"("prompt": "Once upon a time")"};
+  return {"chat/completions", R"("messages": [{"role": "user", "content": "What is the capital of France?"}])"};
+}
+
+void print_address(const std::string& address, const std::string& name, const Example& example) {
   std::printf("Serving %s at %s\n", name.c_str(), address.c_str());
-  const std::string prompt = chat ? R"("messages": [{"role": "user", "content": "What is the capital of France?"}])"
-                                  : R"("prompt": "Once upon a time")";
   std::printf("Try:  curl %s/v1/%s -H 'Content-Type: application/json' -d '{\"model\": \"%s\", %s}'\n", address.c_str(),
-              chat ? "chat/completions" : "completions", name.c_str(), prompt.c_str());
+              example.endpoint, name.c_str(), example.fields);
   std::fflush(stdout);
 }
 
@@ -68,14 +77,14 @@ Result<chat::ReplyFormat> reply_format(const ServeOptions& options, const loader
 
 Status serve(const ServeOptions& options) {
   TENON_ASSIGN(const auto server, server::Server::create(options.server));
-  TENON_ASSIGN(Assembly assembly, assemble(options.model, true));
+  TENON_ASSIGN(Assembly assembly, assemble_any(options.model));
   const std::string name = options.served_model_name.empty() ? assembly.model.name : options.served_model_name;
   const std::string address = "http://" + options.server.host + ":" + std::to_string(server->port());
-  const bool chat = assembly.generator->has_chat_template();
+  const Example example = example_of(assembly);
   TENON_ASSIGN(auto defaults, request_defaults(options, assembly.model));
   defaults.allow_unknown_fields = options.allow_unknown_fields;
   TENON_ASSIGN(const auto format, reply_format(options, assembly.model));
-  return server->run(assembly.generator,
+  return server->run({.generator = assembly.generator, .embedder = assembly.embedder},
                      {.model_name = name,
                       .max_length = assembly.model.max_length,
                       .api_keys = options.api_keys,
@@ -85,7 +94,7 @@ Status serve(const ServeOptions& options) {
                       .tokenizer_info = tokenizer_info(assembly.model),
                       .version = TENON_VERSION,
                       .metrics_prefix = options.metrics_prefix},
-                     true, [&] { print_address(address, name, chat); });
+                     true, [&] { print_address(address, name, example); });
 }
 
 }  // namespace
@@ -95,6 +104,8 @@ void add_serve(CLI::App& app, Status& result) {
   CLI::App* command = app.add_subcommand("serve", "Serve a model behind an OpenAI-compatible API");
   options->model.extra_logits = 32;
   add_model_options(*command, options->model);
+  add_task(*command, options->model);
+  add_matryoshka(*command, options->model);
   command->add_option("--host", options->server.host, "Address to listen on")->capture_default_str();
   command->add_option("--port", options->server.port, "Port; 0: any free one")->capture_default_str();
   command->add_option("--served-model-name", options->served_model_name, "Name of the model in the API");
@@ -102,6 +113,10 @@ void add_serve(CLI::App& app, Status& result) {
       ->envname("TENON_API_KEY");
   command->add_option("--allowed-origins", options->allowed_origins,
                       "Origins of browsers that may call the API (CORS), '*' for any; may be repeated");
+  command
+      ->add_option("--max-queue-size", options->model.max_queue_size,
+                   "Waiting requests, or texts of an embedding model, beyond which more are refused (429)")
+      ->check(CLI::PositiveNumber);
   command
       ->add_option("--generation-config", options->generation_config,
                    "auto: requests default to the model's generation_config.json; none: to OpenAI's defaults")
@@ -114,11 +129,6 @@ void add_serve(CLI::App& app, Status& result) {
   command
       ->add_option("--reasoning-parser", options->reasoning_parser,
                    "How the model marks its reasoning: auto, none, qwen3, harmony")
-      ->capture_default_str();
-  command
-      ->add_option("--max-queue-size", options->model.max_queue_size,
-                   "Requests that may wait; more are refused with 429 and Retry-After")
-      ->check(CLI::Range(1, 1 << 20))
       ->capture_default_str();
   command->add_flag(
       "--allow-unknown-fields", options->allow_unknown_fields,

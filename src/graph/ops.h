@@ -9,8 +9,8 @@
 
 namespace tenon::graph {
 
-/// ids [T] i32, weight [V, H] → [T, H].
-Value embedding(Value ids, Value weight);
+/// ids [T] i32, weight [V, H] → [T, H]: row id + offset of each.
+Value embedding(Value ids, Value weight, std::int64_t offset = 0);
 /// The same row of weight [V, H] for each of ids [T] → [T, H]: BERT's token type where a text has no pair.
 Value embedding_row(Value ids, Value weight, std::int64_t row);
 /// x [.., K], weight [N, K] (a linear layer's) → x · weightᵀ [.., N].
@@ -64,8 +64,14 @@ struct AttentionOptions {
   /// must be whole in the batch, and its cache is then only where the keys and values of this run lie. No window.
   bool causal = true;
 };
+/// Added to the scores, after their scale: row relative_bucket(key's position - query's) of table [buckets, heads]
+/// (T5, MPNet). For attention in both directions without softcap or sinks.
+struct RelativeBias {
+  Value table = {};  ///< empty: none
+  int max_distance = 128;
+};
 /// Attention over the paged cache: q [T, heads, key_dim] → [T, heads, value_dim]. sinks: [heads], or none.
-Value attention(Value q, Value cache, AttentionOptions options, Value sinks = {});
+Value attention(Value q, Value cache, AttentionOptions options, Value sinks = {}, RelativeBias bias = {});
 
 // -- mixture of experts. k = top_k; E experts
 /// What a router's logits become before the largest are chosen.

@@ -10,6 +10,7 @@
 #include "graph/ops.h"
 #include "graph/ops/fused_linear.h"
 #include "graph/ops/registry.h"
+#include "graph/ops/relative_bucket.h"
 #include "graph/ops/rowwise.h"
 #include "graph/verify.h"
 
@@ -279,6 +280,44 @@ TEST_F(Cache, BothDirections) {
   EXPECT_THAT(run(y, inputs), near({own, 1 - own, 1 - own, own}));
   EXPECT_THAT(error([&] { attention(k, kv(k, k), {.window = 2, .causal = false}); }),
               HasSubstr("causal attention only"));
+}
+
+// Where transformers changes the bucket (MPNetEncoder.relative_position_bucket over -600 … 600).
+TEST(RelativeBucket, BordersAreThoseOfTheReference) {
+  const std::vector<std::pair<std::int64_t, std::int64_t>> borders = {
+      {-600, 15}, {-90, 14}, {-63, 13}, {-45, 12}, {-31, 11}, {-22, 10}, {-15, 9}, {-11, 8},
+      {-7, 7},    {-6, 6},   {-5, 5},   {-4, 4},   {-3, 3},   {-2, 2},   {-1, 1},  {0, 0},
+      {1, 17},    {2, 18},   {3, 19},   {4, 20},   {5, 21},   {6, 22},   {7, 23},  {8, 24},
+      {12, 25},   {16, 26},  {23, 27},  {32, 28},  {46, 29},  {64, 30},  {91, 31}, {601, -1}};
+  for (std::size_t i = 0; i + 1 < borders.size(); ++i) {
+    for (std::int64_t d = borders[i].first; d < borders[i + 1].first; ++d) {
+      ASSERT_EQ(relative_bucket(d, 32, 128), borders[i].second) << d;
+    }
+  }
+}
+
+TEST_F(Cache, ARelativeBiasIsAddedToTheScores) {
+  const Value k = reshape(x({"t", 4}), {"t", 2, 2});
+  const Value y = attention(k, kv(k, k), {.scale = 0.0, .causal = false}, {}, {.table = w({4, 2}), .max_distance = 8});
+  auto inputs = two_rows({});
+  inputs["positions"] = ints({2}, {0, 1}), inputs["row_offsets"] = ints({2}, {0, 2});
+  inputs["page_table"] = ints({1, 1}, {0}), inputs["x"] = floats({2, 4}, {1, 0, 1, 0, 0, 1, 0, 1});
+  // Buckets: 0 for itself, 1 for the key before, 3 for the key after; a column for each head.
+  const std::vector<float> table = {1, 0, 3, 0, 99, 99, 2, 5};
+  const auto share = [](double mine, double other) {
+    return static_cast<float>(std::exp(mine) / (std::exp(mine) + std::exp(other)));
+  };
+  EXPECT_THAT(run(y, inputs, {{"w", table}}),
+              near({share(1, 2), share(2, 1), share(0, 5), share(5, 0), share(3, 1), share(1, 3), 0.5f, 0.5f}));
+  EXPECT_THAT(error([&] { attention(k, kv(k, k), {.causal = false}, {}, {.table = w({4, 3}, "w2")}); }),
+              HasSubstr("not [a multiple of 4, heads]"));
+  EXPECT_THAT(error([&] { attention(k, kv(k, k), {}, {}, {.table = w({4, 2})}); }), HasSubstr("in both directions"));
+}
+
+TEST_F(Ops, EmbeddingFromARowOn) {
+  const Value y = embedding(i({"t"}, "ids"), w({4, 2}), 2);
+  EXPECT_THAT(run(y, {{"ids", ints({2}, {1, 0})}}, {{"w", {1, 2, 3, 4, 5, 6, 7, 8}}}), ElementsAre(7, 8, 5, 6));
+  EXPECT_THAT(error([&] { embedding(i({"t"}, "ids"), w({4, 2}), 4); }), HasSubstr("has no row 4"));
 }
 
 TEST_F(Ops, EmbeddingRow) {

@@ -30,6 +30,7 @@ struct Shape {
   bool sinks = false;
   bool causal = true;
   int chunk = 0;
+  bool bias = false;
 };
 
 /// A sequence: `past` tokens are in the cache, `fresh` ones are computed now.
@@ -116,6 +117,9 @@ class Cache {
     task.causal = shape_.causal;
     const std::vector<float> sinks = sink_values();
     if (shape_.sinks) task.sinks = sinks.data();
+    const std::vector<float> bias = bias_values();
+    task.bias_stride = bias_stride();
+    if (shape_.bias) task.bias = bias.data() + bias_center();
     const std::int64_t items = isa_.attention->attention_items(task);
     std::vector<std::byte> scratch(static_cast<std::size_t>(isa_.attention->attention_scratch_bytes(task)));
     for (std::int64_t end = items; end > 0; end -= split) {
@@ -160,6 +164,7 @@ class Cache {
                  stored(value_of(row.seed, other, kKey, h / group * shape_.key_dim + d));
           }
           s *= static_cast<double>(scale());
+          if (shape_.bias) s += static_cast<double>(bias_value(h, other - token));
           if (shape_.softcap > 0) {
             s = static_cast<double>(shape_.softcap) * std::tanh(s / static_cast<double>(shape_.softcap));
           }
@@ -190,6 +195,20 @@ class Cache {
     for (int h = 0; h < shape_.heads; ++h) sinks.push_back(static_cast<float>(h) - 0.5f);
     return sinks;
   }
+  // By head and distance, for all keys of whole pages: every distance has a value of its own.
+  std::int64_t bias_center() const { return std::int64_t{max_pages_} * kPageTokens - 1; }
+  std::int64_t bias_stride() const { return 2 * bias_center() + 1; }
+  static float bias_value(int head, int distance) {
+    return 2.0f * value_of(static_cast<unsigned>(head) + 5, distance + 100000, kKey, 7);
+  }
+  std::vector<float> bias_values() const {
+    std::vector<float> bias;
+    for (int h = 0; shape_.bias && h < shape_.heads; ++h) {
+      for (std::int64_t i = 0; i < bias_stride(); ++i)
+        bias.push_back(bias_value(h, static_cast<int>(i - bias_center())));
+    }
+    return bias;
+  }
   double stored(float x) const {
     return static_cast<double>(shape_.dtype == DType::kBF16 ? tensor::from_bf16(tensor::to_bf16(x)) : x);
   }
@@ -211,7 +230,8 @@ class Attention : public testing::TestWithParam<IsaParts> {
   void expect_near_reference(const Shape& shape, const std::vector<Row>& rows) {
     SCOPED_TRACE(testing::Message() << "heads " << shape.heads << "/" << shape.kv_heads << " dims " << shape.key_dim
                                     << "," << shape.value_dim << " " << tensor::name(shape.dtype) << " window "
-                                    << shape.window << " softcap " << shape.softcap << " sinks " << shape.sinks);
+                                    << shape.window << " softcap " << shape.softcap << " sinks " << shape.sinks
+                                    << " bias " << shape.bias);
     Cache cache(GetParam(), shape, rows);
     const std::vector<float> got = cache.step(cache.fresh(), true, 3);
     std::vector<double> want;
@@ -300,20 +320,34 @@ TEST_P(Attention, BothDirections) {
   }
 }
 
+void expect_same_bits(const std::vector<float>& got, const std::vector<float>& want) {
+  ASSERT_EQ(got.size(), want.size());
+  for (std::size_t i = 0; i < got.size(); ++i) {
+    ASSERT_EQ(std::bit_cast<std::uint32_t>(got[i]), std::bit_cast<std::uint32_t>(want[i]))
+        << i << ": " << got[i] << " " << want[i];
+  }
+}
+
+TEST_P(Attention, ABiasByDistanceAndHead) {
+  for (const DType dtype : {DType::kBF16, DType::kF32}) {
+    const Shape shape{
+        .heads = 4, .kv_heads = 4, .key_dim = 16, .value_dim = 16, .dtype = dtype, .causal = false, .bias = true};
+    expect_near_reference(shape, {{0, 1, 1}, {0, 64, 2}, {0, 150, 3}});
+    expect_near_reference({.heads = 6, .kv_heads = 2, .key_dim = 32, .value_dim = 20, .dtype = dtype, .bias = true},
+                          {{0, 70, 1}, {63, 3, 2}, {100, 1, 3}});
+    Cache together(GetParam(), shape, {{0, 7, 4}, {0, 200, 5}});
+    Cache alone(GetParam(), shape, {{0, 200, 5}});
+    const std::vector<float> all = together.step(together.fresh(), true, 3), one = alone.step(alone.fresh(), true, 1);
+    expect_same_bits(std::vector<float>(all.end() - static_cast<std::ptrdiff_t>(one.size()), all.end()), one);
+  }
+}
+
 TEST_P(Attention, SoftcapAndSinks) {
   for (const DType dtype : {DType::kBF16, DType::kF32}) {
     expect_near_reference({.key_dim = 16, .value_dim = 16, .dtype = dtype, .softcap = 2.0f}, kRagged);
     expect_near_reference({.key_dim = 16, .value_dim = 16, .dtype = dtype, .sinks = true}, kRagged);
     expect_near_reference({.key_dim = 16, .value_dim = 16, .dtype = dtype, .window = 5, .softcap = 5.0f, .sinks = true},
                           kRagged);
-  }
-}
-
-void expect_same_bits(const std::vector<float>& got, const std::vector<float>& want) {
-  ASSERT_EQ(got.size(), want.size());
-  for (std::size_t i = 0; i < got.size(); ++i) {
-    ASSERT_EQ(std::bit_cast<std::uint32_t>(got[i]), std::bit_cast<std::uint32_t>(want[i]))
-        << i << ": " << got[i] << " " << want[i];
   }
 }
 

@@ -87,6 +87,10 @@ struct AttentionTask {
   int chunk = 0;                 ///< a token sees none before the last multiple of it; 0: all. No window
   bool causal = true;            ///< false: up to the last position of the row's tokens in this batch; no window
   const float* sinks = nullptr;  ///< [heads] logits that take part in the softmax's sum only, or null
+  /// Or null: added to the scaled scores, bias[head * bias_stride + key's position - query's]. It holds the distances
+  /// of whole pages of keys, those beyond the last one seen too. Not together with softcap.
+  const float* bias = nullptr;
+  std::int64_t bias_stride = 0;
 };
 
 struct KvAppendTask {

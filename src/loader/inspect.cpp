@@ -13,6 +13,12 @@ std::string megabytes(std::int64_t bytes) {
   return text;
 }
 
+void write_embedding(std::ostream& out, const Embedding& embedding) {
+  static constexpr const char* kModes[] = {"mean", "first token", "last token"};
+  out << "embeds: " << kModes[static_cast<std::size_t>(embedding.pooling.mode)] << " of the hidden states"
+      << (embedding.pooling.normalize ? ", normalised" : "") << (embedding.matryoshka ? ", may be cut" : "") << "\n";
+}
+
 void write_config(std::ostream& out, const model::ModelConfig& config) {
   out << "\n== config (* marks what the file does not say: the default of transformers)\n";
   for (const model::ConfigField& field : config.fields) {
@@ -77,6 +83,7 @@ Result<std::string> inspect(const LoadOptions& options) {
       << (prepared.text.chat_template.empty() ? "none" : "yes") << "\nend of text ids";
   for (const std::int32_t id : prepared.text.eos_token_ids) out << " " << id;
   out << "\n";
+  if (prepared.embedding) write_embedding(out, *prepared.embedding);
   write_config(out, *prepared.config);
   write_weights(out, prepared);
   // A plan of wrong weights would explain nothing.

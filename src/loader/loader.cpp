@@ -29,15 +29,6 @@ Status check_memory(const PreparedModel& prepared, CheckpointWeights& weights,
                   " are available: free memory, or use a quantized GGUF or a smaller model");
 }
 
-Status expect_task(const PreparedModel& prepared, model::Task task, const char* command) {
-  const model::Architecture& architecture = *prepared.entry.architecture;
-  if (architecture.task == task) return {};
-  return unsupported("model " + prepared.name + " is " + std::string(architecture.name) + ", a model for " +
-                         model::name(architecture.task) + ", not for " + model::name(task) + ": use `tenon " + command +
-                         "`",
-                     "model");
-}
-
 Result<LoadedModel> finish(PreparedModel prepared, const LoadOptions& options, ThreadPool& pool) {
   for (const std::string& note : prepared.config->notes) TENON_LOG_WARN("{}", note);
   CheckpointWeights weights(prepared.checkpoint, prepared.weights);
@@ -52,26 +43,33 @@ Result<LoadedModel> finish(PreparedModel prepared, const LoadOptions& options, T
                      .max_length = prepared.max_length,
                      .parameters = prepared.weights.parameters,
                      .vocab_size = prepared.config->vocab_size,
-                     .pooling = prepared.pooling,
+                     .embedding = prepared.embedding,
                      .executable = std::move(executable),
                      .text = std::move(prepared.text)};
 }
 
 }  // namespace
 
-Result<LoadedModel> load(const LoadOptions& options, ThreadPool& pool) {
+Result<LoadedModel> load_any(LoadOptions options, ThreadPool& pool) {
   TENON_ASSIGN(PreparedModel prepared, prepare(options, /*strict=*/true));
-  TENON_TRY(expect_task(prepared, model::Task::kTextGeneration, "encode"));
+  if (prepared.embedding) {
+    runtime::Limits& limits = options.limits;
+    if (prepared.embedding->whole_texts)
+      limits.max_total_tokens = std::max(limits.max_total_tokens, prepared.max_length);
+    const bool last_only = prepared.embedding->pooling.mode == runtime::PoolingMode::kLastToken;
+    limits.max_sampled_rows = last_only ? limits.max_rows : limits.max_total_tokens;
+  }
   return finish(std::move(prepared), options, pool);
 }
 
+Result<LoadedModel> load(LoadOptions options, ThreadPool& pool) {
+  options.task = Task::kGenerate;
+  return load_any(std::move(options), pool);
+}
+
 Result<LoadedModel> load_embedder(LoadOptions options, ThreadPool& pool) {
-  TENON_ASSIGN(PreparedModel prepared, prepare(options, /*strict=*/true));
-  TENON_TRY(expect_task(prepared, model::Task::kEmbedding, "generate"));
-  runtime::Limits& limits = options.limits;
-  limits.max_total_tokens = std::max(limits.max_total_tokens, prepared.max_length);
-  limits.max_sampled_rows = limits.max_total_tokens;  // pooling wants every token's state
-  return finish(std::move(prepared), options, pool);
+  options.task = Task::kEmbed;
+  return load_any(std::move(options), pool);
 }
 
 }  // namespace tenon::loader

@@ -15,6 +15,10 @@
 
 namespace tenon::loader {
 
+/// What a model is to do. kAuto: what its architecture does; of one that does both, embedding where the files of
+/// sentence-transformers (modules.json) or GGUF's pooling_type are beside the weights, else generation.
+enum class Task : std::uint8_t { kAuto, kGenerate, kEmbed };
+
 struct LoadOptions {
   std::string model;  ///< hub id ("org/name"), directory, or .gguf file
   std::string revision = "main";
@@ -22,6 +26,7 @@ struct LoadOptions {
   std::string kv_cache_dtype;         ///< "bfloat16", "float32"; empty: float32 with float32 weights, else bfloat16
   int max_length = 0;                 ///< 0: what the model's config allows
   runtime::Limits limits;             ///< max_pages_per_row is set from max_length
+  Task task = Task::kAuto;
   std::vector<std::string> custom_architectures;  ///< folders or .so files; see load_custom_architectures
   bool taps = false;
   std::vector<std::string> disabled_passes;
@@ -38,6 +43,14 @@ struct TextAssets {
   std::optional<bool> add_bos_token;        ///< GGUF's tokenizer.ggml.add_bos_token; JSON tokenizers say it themselves
 };
 
+/// How an embedding model makes vectors of texts.
+struct Embedding {
+  runtime::Pooling pooling;
+  bool whole_texts = true;  ///< tokens see what follows them, so that a text must be in one run
+  bool matryoshka = false;  ///< config.json: vectors may be cut to their first dimensions
+  std::vector<std::int64_t> matryoshka_dimensions = {};  ///< the only ones to which they may be cut; empty: any
+};
+
 struct LoadedModel {
   std::string name;                           ///< as the user named it
   std::string architecture;                   ///< "LlamaForCausalLM"
@@ -46,7 +59,7 @@ struct LoadedModel {
   int max_length = 0;
   std::int64_t parameters = 0;
   std::int64_t vocab_size = 0;
-  std::optional<runtime::Pooling> pooling;  ///< of an embedding model
+  std::optional<Embedding> embedding;  ///< of an embedding model
   std::shared_ptr<runtime::Executable> executable;
   TextAssets text;
 };
@@ -55,11 +68,12 @@ struct LoadedModel {
 /// inspect() do it too, for those that are not loaded yet.
 Status load_custom_architectures(const std::vector<std::string>& paths);
 
-/// A model that generates text. Every failure names the tensor, field or file; an embedding model is refused.
-Result<LoadedModel> load(const LoadOptions& options, ThreadPool& pool);
-
-/// An embedding model, whose executable returns hidden states. A text is run whole, so the limits on tokens are raised
-/// to its max_length. A model that generates text is refused.
+/// A model for options.task. Every failure names the tensor, field or file. An embedding model's executable returns
+/// hidden states; its limits on tokens are raised as far as pooling and whole texts want it.
+Result<LoadedModel> load_any(LoadOptions options, ThreadPool& pool);
+/// The same for Task::kGenerate: a model that cannot is refused.
+Result<LoadedModel> load(LoadOptions options, ThreadPool& pool);
+/// The same for Task::kEmbed.
 Result<LoadedModel> load_embedder(LoadOptions options, ThreadPool& pool);
 
 /// The text of `tenon inspect`; loads no weights.

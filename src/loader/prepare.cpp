@@ -1,8 +1,10 @@
 #include "loader/prepare.h"
 
+#include <algorithm>
 #include <filesystem>
 
-#include "loader/pooling_files.h"
+#include "graph/ops/registry.h"
+#include "loader/sentence_files.h"
 #include "loader/source.h"
 #include "loader/text_assets.h"
 
@@ -84,10 +86,67 @@ Result<int> choose_max_length(int requested, const model::ModelConfig& config) {
   return requested;
 }
 
-Status build(PreparedModel& prepared) {
+// A text's default length is what sentence-transformers gives it; --max-length may ask for more of what the config has.
+Result<int> choose_text_length(int requested, const model::ModelConfig& config, const std::string& directory) {
+  TENON_ASSIGN(int length, choose_max_length(requested, config));
+  if (requested != 0 || directory.empty()) return length;
+  TENON_ASSIGN(const std::optional<int> max_seq_length, read_max_seq_length(directory));
+  return std::min(length, max_seq_length.value_or(length));
+}
+
+Result<model::Task> choose_task(const LoadOptions& options, const Description& found, const ModelSource& source) {
+  const model::Architecture& architecture = *found.entry.architecture;
+  const std::string who = "model " + options.model + " is " + std::string(architecture.name);
+  if (architecture.task == model::Task::kEmbedding) {
+    if (options.task != Task::kGenerate) return model::Task::kEmbedding;
+    return unsupported(
+        who +
+            ", a model for embedding, not for text-generation: use `tenon encode`, or /v1/embeddings of `tenon serve`",
+        "model");
+  }
+  const bool embeds = architecture.embedding.supported;
+  if (options.task == Task::kEmbed) {
+    if (embeds) return model::Task::kEmbedding;
+    return unsupported(who + ", a model for text-generation that has no embedding task: use `tenon generate`", "model");
+  }
+  const bool meant_to_embed = source.gguf.empty() ? has_sentence_files(source.directory)
+                                                  : gguf_pooling(found.checkpoint->metadata()).has_value();
+  if (options.task == Task::kGenerate || !meant_to_embed) return model::Task::kTextGeneration;
+  if (embeds) return model::Task::kEmbedding;
+  return unsupported(who +
+                         ", which only generates text here, but its files say that it embeds: give --task generate "
+                         "to serve it as a generator all the same",
+                     "model");
+}
+
+// Whether a token sees what follows it.
+bool sees_ahead(const graph::Graph& graph) {
+  return std::ranges::any_of(graph.nodes(), [](const graph::Node& node) {
+    return node.op == &graph::kAttention && node.attributes.contains("causal");
+  });
+}
+
+Result<Embedding> describe_embedding(const PreparedModel& prepared, const Json& config, const ModelSource& source) {
+  // Without files that say it: what sentence-transformers makes of a bare encoder, and vLLM of a bare decoder.
+  Embedding embedding;
+  if (prepared.entry.architecture->task != model::Task::kEmbedding) {
+    embedding.pooling = {.mode = runtime::PoolingMode::kLastToken, .normalize = true};
+  }
+  if (!source.directory.empty() && has_sentence_files(source.directory)) {
+    TENON_ASSIGN(embedding.pooling, read_pooling(source.directory));
+  }
+  if (!source.gguf.empty()) {
+    embedding.pooling = gguf_pooling(prepared.checkpoint->metadata()).value_or(embedding.pooling);
+  }
+  embedding.whole_texts = sees_ahead(*prepared.graph);
+  TENON_TRY(read_matryoshka(config, embedding));
+  return embedding;
+}
+
+Status build(PreparedModel& prepared, model::Task task) {
   prepared.graph = std::make_unique<graph::Graph>();
   try {
-    prepared.model->build({*prepared.graph, prepared.kv_layout, prepared.max_length});
+    prepared.model->build({*prepared.graph, prepared.kv_layout, prepared.max_length, task});
   } catch (const graph::GraphError& error) {
     return invalid("the graph of " + std::string(prepared.entry.architecture->name) +
                    " cannot be built: " + error.what());
@@ -115,19 +174,25 @@ Result<PreparedModel> prepare(const LoadOptions& options, bool strict) {
                          .encoding = {},
                          .kv_layout = {},
                          .text = {},
-                         .pooling = {}};
+                         .embedding = {}};
   auto config = model::parse_config(architecture, found.config);
   if (!config)
     return wrap(config.error(), is_gguf ? source.gguf : (fs::path(source.directory) / "config.json").string());
   prepared.config = std::move(*config);
-  TENON_ASSIGN(prepared.max_length, choose_max_length(options.max_length, *prepared.config));
+  TENON_ASSIGN(const model::Task task, choose_task(options, found, source));
+  const bool embeds = task == model::Task::kEmbedding;
+  TENON_ASSIGN(prepared.max_length,
+               choose_text_length(options.max_length, *prepared.config, embeds ? source.directory : std::string()));
   prepared.model = architecture.make_model(prepared.config);
   prepared.kv_layout.layers = prepared.model->kv_parameters();
-  TENON_TRY(build(prepared));
+  TENON_TRY(build(prepared, task));
 
   if (prepared.checkpoint != nullptr) {
     const auto format = prepared.checkpoint->format();
-    TENON_ASSIGN(const auto adapter, model::adapter_of(architecture, format, *prepared.config));
+    TENON_ASSIGN(auto adapter, model::adapter_of(architecture, format, *prepared.config));
+    for (const std::string_view unused : architecture.embedding.unused) {
+      if (embeds && !unused.empty()) adapter.ignored.push_back(unused);
+    }
     prepared.weights = model::map_weights(*prepared.graph, *prepared.checkpoint, adapter, *prepared.config);
     if (strict) TENON_TRY(model::check(prepared.weights));
     TENON_ASSIGN(prepared.encoding,
@@ -139,11 +204,9 @@ Result<PreparedModel> prepare(const LoadOptions& options, bool strict) {
   } else {
     TENON_ASSIGN(prepared.text, text_from_directory(source.directory, *prepared.config));
   }
-  if (architecture.task == model::Task::kEmbedding) {
-    prepared.pooling = runtime::Pooling{};
-    if (!is_gguf) {
-      TENON_ASSIGN(prepared.pooling, read_pooling(source.directory));
-    }
+  if (embeds) {
+    TENON_ASSIGN(prepared.embedding, describe_embedding(prepared, found.config, source));
+    if (!is_gguf) TENON_TRY(check_lower_case(source.directory, prepared.text.tokenizer_json));
   }
   return prepared;
 }

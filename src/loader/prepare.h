@@ -24,7 +24,7 @@ struct PreparedModel {
   tensor::KvLayout kv_layout;
   int max_length = 0;
   TextAssets text;
-  std::optional<runtime::Pooling> pooling;  ///< of an embedding model
+  std::optional<Embedding> embedding;  ///< of an embedding model
 
   /// What the compiler wants for `options`.
   compiler::CompileOptions compile_options(const LoadOptions& options) const;

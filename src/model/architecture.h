@@ -1,6 +1,7 @@
 // The contract of an architecture: what a folder under architectures/, or a user's own, declares. See DESIGN section 3.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -18,8 +19,6 @@ namespace tenon::model {
 
 using weights::Format;
 
-/// An embedding model's output is hidden states [sampled_rows, hidden_size] in place of logits.
-enum class Task : std::uint8_t { kTextGeneration, kEmbedding };
 enum class Modality : std::uint8_t { kText };
 
 /// How matmul weights are stored in memory and multiplied.
@@ -54,6 +53,12 @@ struct Adapter {
   AdapterFunction function;
 };
 
+/// Of an architecture that generates text: whether it also builds hidden states (BuildContext::task).
+struct EmbeddingSupport {
+  bool supported = false;
+  std::array<std::string_view, 2> unused = {};  ///< patterns of tensors, as in the files, that are then not used
+};
+
 /// How a GGUF file's metadata becomes a config.json, so that one parse_config serves both.
 struct GgufSupport {
   std::vector<std::string_view> architectures = {};  ///< values of general.architecture: "llama"
@@ -76,6 +81,7 @@ struct Architecture {
   std::string_view reasoning_parser = "";  ///< optional
   /// Other classes whose checkpoints this one runs: of a model of images and text the text. Not listed.
   std::vector<std::string_view> also = {};
+  EmbeddingSupport embedding = {};         ///< optional; of no meaning where `task` is kEmbedding
 };
 
 /// make<MyModel>: MyModel has a type Config, derived from ModelConfig, and a constructor that takes

@@ -57,6 +57,9 @@ inline constexpr std::array kHarmlessFields = std::to_array<std::string_view>({
     "output_attentions",
     "chunk_size_feed_forward",
     "keys_to_ignore_at_inference",
+    // how far an embedding model's vectors may be cut
+    "is_matryoshka",
+    "matryoshka_dimensions",
     // token ids
     "bos_token_id",
     "eos_token_id",

@@ -33,13 +33,13 @@ Value split_heads(Value x, int heads, int head_dim) { return graph::reshape(x, {
 Value merge_heads(Value x) { return graph::reshape(x, {x.dim(0), x.dim(1).size() * x.dim(2).size()}); }
 
 Value attention(Value q, Value k, Value v, Value rope, const RaggedBatch& batch, int layer,
-                graph::AttentionOptions options) {
+                graph::AttentionOptions options, graph::RelativeBias bias) {
   if (rope) {
     q = graph::rope(q, rope);
     k = graph::rope(k, rope);
   }
   const Value cache = graph::kv_append(k, v, layer, batch.positions, batch.row_offsets, batch.page_table);
-  return merge_heads(graph::attention(q, cache, options));
+  return merge_heads(graph::attention(q, cache, options, {}, bias));
 }
 
 }  // namespace tenon::nn

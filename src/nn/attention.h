@@ -29,6 +29,6 @@ Value merge_heads(Value x);
 /// `rope` (Rope::table; empty for NoPE: not at all), appends k and v to the cache of `layer`, attends. q [T, heads,
 /// key_dim], k [T, kv_heads, key_dim], v [T, kv_heads, value_dim] → [T, heads * value_dim].
 Value attention(Value q, Value k, Value v, Value rope, const RaggedBatch& batch, int layer,
-                graph::AttentionOptions options);
+                graph::AttentionOptions options, graph::RelativeBias bias = {});
 
 }  // namespace tenon::nn

@@ -8,6 +8,7 @@
 #include <random>
 
 #include "server/completion.h"
+#include "server/embeddings.h"
 #include "server/openai.h"
 #include "server/tokenize.h"
 
@@ -56,8 +57,8 @@ bool key_matches(const std::string& authorization, const std::string& key) {
 
 }  // namespace
 
-Api::Api(std::shared_ptr<const generate::Generator> generator, ApiOptions options)
-    : generator_(std::move(generator)),
+Api::Api(Served served, ApiOptions options)
+    : served_(std::move(served)),
       options_(std::move(options)),
       metrics_(options_.metrics_prefix, options_.model_name),
       started_(unix_time()) {
@@ -91,7 +92,7 @@ void Api::handle(const HttpRequest& request, const std::shared_ptr<Exchange>& ex
        }},
       {"GET", "/metrics",
        [](Api& api, const HttpRequest&, const auto& e) {
-         e->respond(200, api.metrics_.text(api.generator_->engine().stats()),
+         e->respond(200, api.metrics_.text(api.served_.stats()),
                     "text/plain; version=0.0.4; charset=utf-8");
        }},
       {"GET", "/v1/models",
@@ -106,6 +107,7 @@ void Api::handle(const HttpRequest& request, const std::shared_ptr<Exchange>& ex
       {"POST", "/detokenize", [](Api& api, const HttpRequest& r, const auto& e) { api.tokens(r, *e, false); }},
       {"POST", "/v1/chat/completions", [](Api& api, const HttpRequest& r, const auto& e) { api.complete(r, e, true); }},
       {"POST", "/v1/completions", [](Api& api, const HttpRequest& r, const auto& e) { api.complete(r, e, false); }},
+      {"POST", "/v1/embeddings", [](Api& api, const HttpRequest& r, const auto& e) { api.embed(r, e); }},
   };
 
   if (request.method == "OPTIONS" && allows_origin(request.origin)) {
@@ -177,13 +179,37 @@ void Api::tokens(const HttpRequest& request, Exchange& exchange, bool encode) {
   if (body->is_object() && body->contains("model") && !(*body)["model"].is_null()) {
     if (auto known = check_model((*body)["model"]); !known) return refuse(exchange, known.error());
   }
-  const auto reply = encode ? tokenize(*generator_, *body, options_.max_length) : detokenize(*generator_, *body);
+  const auto reply = encode ? tokenize(served_, *body, options_.max_length) : detokenize(served_, *body);
   if (!reply) return refuse(exchange, reply.error());
   exchange.respond(200, dump(*reply));
 }
 
+void Api::embed(const HttpRequest& request, const std::shared_ptr<Exchange>& exchange) {
+  if (draining_) return refuse(*exchange, {ErrorCode::kUnavailable, "the server is shutting down"});
+  if (!served_.embedder) {
+    return refuse(*exchange,
+                  {ErrorCode::kInvalidArgument,
+                   "the model '" + options_.model_name +
+                       "' generates text: it serves /v1/chat/completions and /v1/completions, not /v1/embeddings",
+                   "model"});
+  }
+  const auto body = parse_json(request.body, "request body", {.max_bytes = request.body.size(), .max_depth = 64});
+  if (!body) return refuse(*exchange, body.error());
+  auto parsed = parse_embeddings_request(*body);
+  if (!parsed) return refuse(*exchange, parsed.error());
+  if (auto known = check_model(parsed->model); !known) return refuse(*exchange, known.error());
+  const auto started = start_embeddings(*served_.embedder, std::move(*parsed), options_.model_name, exchange, metrics_);
+  if (!started) refuse(*exchange, started.error());
+}
+
 void Api::complete(const HttpRequest& request, const std::shared_ptr<Exchange>& exchange, bool chat) {
   if (draining_) return refuse(*exchange, {ErrorCode::kUnavailable, "the server is shutting down"});
+  if (!served_.generator) {
+    return refuse(
+        *exchange,
+        {ErrorCode::kInvalidArgument,
+         "the model '" + options_.model_name + "' embeds texts and generates none: use /v1/embeddings", "model"});
+  }
   const auto body = parse_json(request.body, "request body", {.max_bytes = request.body.size(), .max_depth = 64});
   if (!body) return refuse(*exchange, body.error());
   auto parsed = chat ? parse_chat_request(*body, options_.defaults, options_.format)
@@ -194,7 +220,8 @@ void Api::complete(const HttpRequest& request, const std::shared_ptr<Exchange>& 
                                .id = (chat ? "chatcmpl-" : "cmpl-") + std::to_string(++next_id_),
                                .model = options_.model_name,
                                .created = unix_time()};
-  if (auto started = Completion::start(*generator_, std::move(*parsed), identity, exchange, metrics_); !started) {
+  if (auto started = Completion::start(*served_.generator, std::move(*parsed), identity, exchange, metrics_);
+      !started) {
     refuse(*exchange, started.error());
   }
 }

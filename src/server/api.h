@@ -6,9 +6,9 @@
 #include <string>
 #include <vector>
 
-#include "generate/generator.h"
 #include "server/exchange.h"
 #include "server/metrics.h"
+#include "server/served.h"
 
 namespace tenon::server {
 
@@ -26,7 +26,7 @@ struct ApiOptions {
 
 class Api {
  public:
-  Api(std::shared_ptr<const generate::Generator> generator, ApiOptions options);
+  Api(Served served, ApiOptions options);
   void handle(const HttpRequest& request, const std::shared_ptr<Exchange>& exchange);
   /// What every answer to this request carries: x-request-id (the client's, or a new one), and CORS where allowed.
   Exchange::Headers common_headers(const HttpRequest& request);
@@ -38,10 +38,11 @@ class Api {
   bool allows_origin(const std::string& origin) const;
   Status check_model(const Json& model) const;
   void complete(const HttpRequest& request, const std::shared_ptr<Exchange>& exchange, bool chat);
+  void embed(const HttpRequest& request, const std::shared_ptr<Exchange>& exchange);
   void tokens(const HttpRequest& request, Exchange& exchange, bool encode);
   Json model_object() const;
 
-  std::shared_ptr<const generate::Generator> generator_;
+  const Served served_;
   ApiOptions options_;
   Metrics metrics_;
   std::int64_t started_;

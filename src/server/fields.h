@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <initializer_list>
 #include <limits>
+#include <optional>
 #include <set>
 #include <string>
 #include <vector>
@@ -38,6 +39,14 @@ class Fields {
       return wrong(name, "must be between " + trimmed(low) + " and " + trimmed(high) + ", not " + value->dump());
     }
     out = static_cast<float>(x);
+    return {};
+  }
+
+  template <class T>
+  Status integer(const char* name, std::int64_t low, std::int64_t high, std::optional<T>& out) {
+    T value{};
+    TENON_TRY(integer(name, low, high, value));
+    if (find(name)) out = value;
     return {};
   }
 

@@ -43,9 +43,8 @@ class HttpServer final : public Server {
 
   std::uint16_t port() const override { return acceptor_.local_endpoint().port(); }
 
-  Status run(std::shared_ptr<const generate::Generator> generator, ApiOptions api, bool signals,
-             const std::function<void()>& ready) override {
-    api_.emplace(std::move(generator), std::move(api));
+  Status run(Served served, ApiOptions api, bool signals, const std::function<void()>& ready) override {
+    api_.emplace(std::move(served), std::move(api));
     context_->api = &*api_;
     error_code ec;
     acceptor_.listen(asio::socket_base::max_listen_connections, ec);

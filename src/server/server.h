@@ -27,8 +27,7 @@ class Server {
   virtual std::uint16_t port() const = 0;
   /// Listens, calls `ready`, and serves until stop(), or, if `signals`, SIGINT or SIGTERM: running replies finish, a
   /// second signal ends at once.
-  virtual Status run(std::shared_ptr<const generate::Generator> generator, ApiOptions api, bool signals,
-                     const std::function<void()>& ready) = 0;
+  virtual Status run(Served served, ApiOptions api, bool signals, const std::function<void()>& ready) = 0;
   /// From any thread.
   virtual void stop() = 0;
 };

@@ -5,7 +5,7 @@
 
 namespace tenon::server {
 
-Result<Json> tokenize(const generate::Generator& generator, const Json& body, int max_length) {
+Result<Json> tokenize(const Served& served, const Json& body, int max_length) {
   if (!body.is_object()) return invalid("the body must be a JSON object");
   Fields fields(body);
   fields.find("model");
@@ -17,26 +17,27 @@ Result<Json> tokenize(const generate::Generator& generator, const Json& body, in
   if (prompt == nullptr && fields.find("messages")) {
     TENON_ASSIGN(chat::RenderInput input, parse_conversation(fields));
     TENON_TRY(fields.no_others());
-    TENON_ASSIGN(generate::EncodedPrompt encoded, generator.encode({std::move(input)}));
+    if (!served.generator) return wrong("messages", "are for models that generate text: this one takes a 'prompt'");
+    TENON_ASSIGN(generate::EncodedPrompt encoded, served.generator->encode({std::move(input)}));
     ids = std::move(encoded.ids);
   } else {
     if (!prompt) return wrong("prompt", "or 'messages' is required");
     if (!prompt->is_string()) return wrong("prompt", "must be a string");
     TENON_TRY(fields.no_others());
-    auto encoded = generator.tokenizer().encode(prompt->get_ref<const std::string&>(),
-                                                special && generator.parts().add_special_tokens.value_or(true));
+    auto encoded =
+        served.tokenizer().encode(prompt->get_ref<const std::string&>(), special && served.add_special_tokens());
     if (!encoded) return invalid(encoded.error().message, "prompt");
     ids = std::move(*encoded);
   }
   Json strings = nullptr;
   if (names) {
     strings = Json::array();
-    for (const std::int32_t id : ids) strings.push_back(generator.tokenizer().id_to_token(id).value_or(std::string()));
+    for (const std::int32_t id : ids) strings.push_back(served.tokenizer().id_to_token(id).value_or(std::string()));
   }
   return Json{{"count", ids.size()}, {"max_model_len", max_length}, {"tokens", ids}, {"token_strs", strings}};
 }
 
-Result<Json> detokenize(const generate::Generator& generator, const Json& body) {
+Result<Json> detokenize(const Served& served, const Json& body) {
   if (!body.is_object()) return invalid("the body must be a JSON object");
   Fields fields(body);
   fields.find("model");
@@ -46,12 +47,12 @@ Result<Json> detokenize(const generate::Generator& generator, const Json& body) 
   std::vector<std::int32_t> ids;
   TENON_TRY(parse_ids(*tokens, "tokens", ids));
   for (const std::int32_t id : ids) {
-    if (id >= generator.tokenizer().vocab_size()) {
+    if (id >= served.tokenizer().vocab_size()) {
       return wrong("tokens", "has " + std::to_string(id) + ", but the vocabulary has " +
-                                 std::to_string(generator.tokenizer().vocab_size()) + " tokens");
+                                 std::to_string(served.tokenizer().vocab_size()) + " tokens");
     }
   }
-  TENON_ASSIGN(std::string text, generator.tokenizer().decode(ids, false));
+  TENON_ASSIGN(std::string text, served.tokenizer().decode(ids, false));
   return Json{{"prompt", std::move(text)}};
 }
 

@@ -3,15 +3,15 @@
 
 #include "base/json.h"
 #include "base/result.h"
-#include "generate/generator.h"
+#include "server/served.h"
 
 namespace tenon::server {
 
 /// {"prompt", "add_special_tokens"} or {"messages", "tools", "add_generation_prompt", "chat_template_kwargs"}, each
 /// with "return_token_strs" -> {"count", "max_model_len", "tokens", "token_strs"}. "model" is checked by the caller.
-Result<Json> tokenize(const generate::Generator& generator, const Json& body, int max_length);
+Result<Json> tokenize(const Served& served, const Json& body, int max_length);
 
 /// {"tokens"} -> {"prompt"}, special tokens included.
-Result<Json> detokenize(const generate::Generator& generator, const Json& body);
+Result<Json> detokenize(const Served& served, const Json& body);
 
 }  // namespace tenon::server

@@ -73,7 +73,6 @@ TEST(ServeApi, WrongMethodsAndPaths) {
   EXPECT_EQ(request(server.port(), "POST", "/health", "{}").status, 405);
   EXPECT_EQ(request(server.port(), "DELETE", "/v1/models").status, 405);
   message_of(request(server.port(), "GET", "/nothing"), 404);
-  message_of(request(server.port(), "POST", "/v1/embeddings", "{}"), 404);
 }
 
 TEST(ServeApi, BadJsonIsPlaced) {

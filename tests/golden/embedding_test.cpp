@@ -46,21 +46,32 @@ class Embedding : public testing::TestWithParam<std::string> {
       texts_.emplace_back(first, first + tensor::elements(ids->shape));
     }
     ASSERT_GE(texts_.size(), 3u);
-    loader::LoadOptions options{.model = folder.string()};
-    options.limits.max_rows = 3;  // fewer than texts, so that there is more than one run
-    ThreadPool pool(kThreads);
-    auto model = loader::load_embedder(options, pool);
-    ASSERT_TRUE(model) << model.error().message;
-    model_ = std::move(*model);
+    model_ = load(512);
   }
 
-  std::unique_ptr<engine::Encoder> encoder(runtime::Pooling pooling) const {
-    auto encoder = engine::Encoder::create(
-        model_.executable, {.pooling = pooling, .vocab_size = model_.vocab_size, .max_length = model_.max_length},
-        kThreads);
+  // At most 3 texts a run, fewer than there are. A decoder's texts also come in pieces of `run_tokens`, and an
+  // encoder's runs take whole texts.
+  static loader::LoadedModel load(int run_tokens) {
+    loader::LoadOptions options{.model = (golden_dir() / GetParam()).string(), .quantization_encoding = "float32"};
+    options.limits.max_rows = 3;
+    options.limits.max_total_tokens = run_tokens;
+    ThreadPool pool(kThreads);
+    auto model = loader::load_embedder(options, pool);
+    EXPECT_TRUE(model) << model.error().message;
+    return std::move(*model);
+  }
+
+  static std::unique_ptr<engine::Encoder> encoder(const loader::LoadedModel& model, runtime::Pooling pooling) {
+    auto encoder = engine::Encoder::create(model.executable,
+                                           {.pooling = pooling,
+                                            .vocab_size = model.vocab_size,
+                                            .max_length = model.max_length,
+                                            .whole_texts = model.embedding->whole_texts},
+                                           kThreads);
     EXPECT_TRUE(encoder);
     return std::move(*encoder);
   }
+  std::unique_ptr<engine::Encoder> encoder(runtime::Pooling pooling) const { return encoder(model_, pooling); }
 
   // The pooled states of transformers, in double.
   std::vector<double> expected(std::size_t n, runtime::Pooling pooling) const {
@@ -114,16 +125,46 @@ TEST_P(Embedding, OneAnswerPerText) {
     EXPECT_EQ(encode->encode(std::vector<Ids>{texts_[n]})->front(), (*all)[n]);
 }
 
+TEST_P(Embedding, PiecesOfATextChangeNoBit) {
+  const auto pooling = model_.embedding->pooling;
+  const auto whole = encoder(pooling)->encode(texts_);
+  ASSERT_TRUE(whole);
+  for (const int run_tokens : {1, 7, 64}) {
+    const auto pieces = encoder(load(run_tokens), pooling)->encode(texts_);
+    ASSERT_TRUE(pieces) << pieces.error().message;
+    EXPECT_EQ(*pieces, *whole) << run_tokens;
+  }
+}
+
+TEST_P(Embedding, TheFilesSayHowToPool) {
+  const bool decoder = GetParam().starts_with("qwen3");
+  EXPECT_EQ(model_.embedding->whole_texts, !decoder);
+  EXPECT_EQ(model_.embedding->pooling.mode, decoder ? PoolingMode::kLastToken : PoolingMode::kMean);
+  EXPECT_EQ(model_.embedding->pooling.normalize, decoder);
+}
+
 TEST_P(Embedding, WhatIsWrongIsNamed) {
   const auto encode = encoder({});
+  const auto longest = static_cast<std::size_t>(model_.max_length);
+  const std::string most = std::to_string(longest);
   const auto error = [&](Ids ids) { return encode->encode(std::vector<Ids>{Ids{3}, std::move(ids)}).error().message; };
   EXPECT_EQ(error({}), "text 1 has no tokens");
-  EXPECT_EQ(error(Ids(129, 3)), "text 1 has 129 tokens, but this model takes at most 128: shorten or split it");
+  EXPECT_EQ(error(Ids(longest + 1, 3)), "text 1 has " + std::to_string(longest + 1) +
+                                            " tokens, but this model takes at most " + most + ": shorten or split it");
   EXPECT_EQ(error({96}), "text 1 has the token id 96, outside the vocabulary of 96");
   EXPECT_EQ(error({-1}), "text 1 has the token id -1, outside the vocabulary of 96");
-  EXPECT_TRUE(encode->encode(std::vector<Ids>{Ids(128, 3)}));
+  EXPECT_TRUE(encode->encode(std::vector<Ids>{Ids(longest, 3)}));
+}
+
+TEST_P(Embedding, OnlyAnArchitectureOfBothTasksGenerates) {
   ThreadPool pool(1);
   const auto loaded = loader::load({.model = (golden_dir() / GetParam()).string()}, pool);
+  if (GetParam().starts_with("qwen3")) {
+    ASSERT_TRUE(loaded) << loaded.error().message;
+    EXPECT_FALSE(loaded->embedding);
+    EXPECT_EQ(loaded->executable->vocab_size(), loaded->vocab_size);
+    return;
+  }
   ASSERT_FALSE(loaded);
   EXPECT_NE(loaded.error().message.find("use `tenon encode`"), std::string::npos) << loaded.error().message;
 }

@@ -77,6 +77,10 @@ void Qwen3ForCausalLM::build(const model::BuildContext& context) const {
   Value x = (w / "embed_tokens").tap(embed_tokens(b.token_ids));
   for (int layer = 0; layer < c.num_hidden_layers; ++layer) x = Block(w / "layers" / layer, c, layer)(x, rope, b);
   x = (w / "norm").tap(nn::RmsNorm(w / "norm", c.hidden_size, c.rms_norm_eps)(x));
+  if (context.task == model::Task::kEmbedding) {
+    context.graph.output("hidden_states", b.sampled(x));
+    return;
+  }
 
   const nn::Linear lm_head(c.tie_word_embeddings ? w / "embed_tokens" : root / "lm_head", c.hidden_size, c.vocab_size);
   context.graph.output("logits", lm_head(b.sampled(x)));

@@ -7,6 +7,7 @@
 
 #include "compiler/lowering/lower.h"
 #include "graph/ops/op.h"
+#include "runtime/steps/attention.h"
 #include "runtime/steps/experts.h"
 #include "runtime/steps/rope.h"
 
@@ -49,6 +50,8 @@ class Lowerer {
   // -- weights
   std::int64_t vector(const std::vector<int>& values);
   bool is_vector(int value) const;
+  /// The table [buckets, heads] by head and distance, as kernels::AttentionTask wants it.
+  runtime::RelativeBiasPlace relative_bias(int table, std::int64_t max_distance);
   /// Weights beside one another; of stacked ones [experts, n, k] the place of the first expert's, which the others
   /// follow. `alternate`: their panels take turns (gate, up).
   runtime::MatrixPlace matrix(const std::vector<int>& weights, bool alternate);

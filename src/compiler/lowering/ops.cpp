@@ -3,6 +3,7 @@
 #include <unordered_map>
 
 #include "compiler/lowering/lowerer.h"
+#include "graph/ops/embedding.h"
 #include "graph/ops/registry.h"
 #include "graph/ops/rowwise.h"
 #include "runtime/steps/attention.h"
@@ -96,7 +97,8 @@ void Lowerer::lower_embedding(const Node& node) {
   const bool by_position = graph_.info(node.inputs[0]).name == "positions";
   expect_input(node.inputs[0], by_position ? "positions" : "token_ids");
   const Index index = fixed ? Index::kFixed : by_position ? Index::kPosition : Index::kTokenId;
-  const auto row = static_cast<std::int32_t>(fixed ? integer(node.attributes, "row") : 0);
+  const auto row =
+      static_cast<std::int32_t>(fixed ? integer(node.attributes, "row") : graph::embedding_offset(node.attributes));
   const graph::ValueInfo& weight = graph_.info(node.inputs[1]);
   if (weight.source != graph::Source::kWeight) reject("the table must be a tensor of the checkpoint");
   const auto [it, is_new] = tables_.try_emplace(weight.name, out_.tables.size());
@@ -340,7 +342,11 @@ void Lowerer::lower_attention(const Node& node) {
                                     .window = static_cast<int>(integer(node.attributes, "window")),
                                     .chunk = chunk,
                                     .causal = !node.attributes.contains("causal")};
-  if (node.inputs.size() == 6) data.sinks = vector({node.inputs[5]});
+  if (node.attributes.contains("max_distance")) {
+    data.bias = relative_bias(node.inputs[5], integer(node.attributes, "max_distance"));
+  } else if (node.inputs.size() == 6) {
+    data.sinks = vector({node.inputs[5]});
+  }
   const Access cache{.storage = cache_storage(layer), .begin = 0, .end = 1, .own_rows = false};
   emit_items({read(q, false), cache, write(y, false)}, [=, scope = node.scope](const Placement& at, const Packed&) {
     runtime::AttentionStep::Data placed = data;

@@ -56,7 +56,11 @@ Status pack_matrix(const MatrixRecipe& recipe, WeightProvider& provider, ThreadP
 }
 
 Status pack_vector(const VectorRecipe& recipe, WeightProvider& provider, std::byte* base) {
-  auto* out = reinterpret_cast<float*>(base + recipe.offset);
+  auto* const packed = reinterpret_cast<float*>(base + recipe.offset);
+  std::int64_t elements = 0;
+  for (const VectorRecipe::Part& part : recipe.parts) elements += part.rows * part.size;
+  std::vector<float> all(static_cast<std::size_t>(recipe.order.empty() ? 0 : elements));
+  float* out = recipe.order.empty() ? packed : all.data();
   for (const VectorRecipe::Part& part : recipe.parts) {
     if (part.weight.empty()) {
       std::ranges::copy(part.constant, out);
@@ -69,6 +73,7 @@ Status pack_vector(const VectorRecipe& recipe, WeightProvider& provider, std::by
     }
     out += part.rows * part.size;
   }
+  for (std::size_t i = 0; i < recipe.order.size(); ++i) packed[i] = all[static_cast<std::size_t>(recipe.order[i])];
   return {};
 }
 

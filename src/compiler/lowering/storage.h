@@ -83,6 +83,7 @@ struct VectorRecipe {
     std::int64_t rows = 1, size = 0;  ///< a row an expert
   };
   std::vector<Part> parts;
+  std::vector<std::int32_t> order = {};  ///< which elements of the parts are wanted, in this order; empty: all
   std::int64_t offset = 0;
 };
 

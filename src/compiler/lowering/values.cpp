@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "compiler/lowering/lowerer.h"
+#include "graph/ops/relative_bucket.h"
 #include "runtime/steps/copy.h"
 
 namespace tenon::compiler {
@@ -120,6 +121,30 @@ std::int64_t Lowerer::vector(const std::vector<int>& values) {
   recipe.offset = it->second = reserve_weights(elements * static_cast<std::int64_t>(sizeof(float)));
   out_.vectors.push_back(std::move(recipe));
   return it->second;
+}
+
+runtime::RelativeBiasPlace Lowerer::relative_bias(int table, std::int64_t max_distance) {
+  const graph::ValueInfo& info = graph_.info(table);
+  if (info.source != graph::Source::kWeight) reject("the bias must be a tensor of the checkpoint");
+  const std::int64_t buckets = info.type.dims[0].size(), heads = info.type.dims[1].size();
+  // A kernel reads whole pages of keys, those that no token sees too.
+  const std::int64_t longest = std::int64_t{options_.limits.max_pages_per_row} * tensor::kPageTokens;
+  runtime::RelativeBiasPlace place{.center = longest - 1, .stride = 2 * longest - 1};
+  const auto [it, is_new] = vectors_.try_emplace({table, -1 - static_cast<int>(max_distance)});
+  if (is_new) {
+    VectorRecipe recipe;
+    recipe.parts.push_back({.weight = info.name, .constant = {}, .rows = buckets, .size = heads});
+    for (std::int64_t head = 0; head < heads; ++head) {
+      for (std::int64_t i = 0; i < place.stride; ++i) {
+        const std::int64_t bucket = graph::relative_bucket(i - place.center, buckets, max_distance);
+        recipe.order.push_back(static_cast<std::int32_t>(bucket * heads + head));
+      }
+    }
+    recipe.offset = it->second = reserve_weights(heads * place.stride * static_cast<std::int64_t>(sizeof(float)));
+    out_.vectors.push_back(std::move(recipe));
+  }
+  place.offset = it->second;
+  return place;
 }
 
 runtime::MatrixPlace Lowerer::matrix(const std::vector<int>& weights, bool alternate) {

@@ -1,5 +1,6 @@
 // scale(embedding(ids, w), s) → scaled_embedding.
 #include "compiler/passes/pass.h"
+#include "graph/ops/embedding.h"
 #include "graph/ops/registry.h"
 
 namespace tenon::compiler {
@@ -10,7 +11,7 @@ std::unique_ptr<Graph> fuse_scale_into_embedding(const Graph& graph, const PassC
   for (const Node& node : graph.nodes()) {
     const Node* embedding =
         node.op == &graph::kScale ? sole_maker(graph, uses, node.inputs[0], graph::kEmbedding) : nullptr;
-    if (embedding == nullptr) {
+    if (embedding == nullptr || graph::embedding_offset(embedding->attributes) != 0) {
       copier.copy(node);
       continue;
     }

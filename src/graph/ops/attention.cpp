@@ -4,6 +4,7 @@
 
 #include "graph/ops.h"
 #include "graph/ops/registry.h"
+#include "graph/ops/relative_bucket.h"
 #include "tensor/kv_layout.h"
 
 namespace tenon::graph {
@@ -15,7 +16,9 @@ std::int64_t chunk_of(const Attributes& attributes) {
   return attributes.contains("chunk") ? integer(attributes, "chunk") : 0;
 }
 
-// Inputs: q, cache, positions, row_offsets, page_table, and sinks if there are any.
+bool is_biased(const Attributes& attributes) { return attributes.contains("max_distance"); }
+
+// Inputs: q, cache, positions, row_offsets, page_table, and sinks or the table of a relative bias if there are any.
 std::vector<Type> infer(const Signature& signature) {
   expect_inputs(signature, 5, 6);
   expect_float(signature, 0, "q", 3);
@@ -38,7 +41,19 @@ std::vector<Type> infer(const Signature& signature) {
   if (!is_causal(signature.attributes) && (window != 0 || chunk != 0)) {
     reject(signature, "windows and chunks are for causal attention only");
   }
-  if (signature.inputs.size() == 6 && signature.type(5).dims != std::vector<Dim>{q[1]}) {
+  if (is_biased(signature.attributes)) {
+    const std::int64_t max_distance = integer(signature.attributes, "max_distance");
+    const auto& table = signature.type(5).dims;
+    if (table.size() != 2 || table[0].symbolic() || table[0].size() % 4 != 0 || table[1] != q[1]) {
+      reject(signature, describe(signature, 5, "the bias") + ", not [a multiple of 4, heads]");
+    }
+    if (is_causal(signature.attributes) || number(signature.attributes, "softcap") > 0 ||
+        max_distance <= table[0].size() / 4) {
+      reject(signature,
+             "a relative bias is for attention in both directions without softcap, and reaches further than "
+             "its exact distances");
+    }
+  } else if (signature.inputs.size() == 6 && signature.type(5).dims != std::vector<Dim>{q[1]}) {
     reject(signature, describe(signature, 5, "sinks") + ", not one a head");
   }
   return {{DType::kF32, {q[0], q[1], cache[3]}}};
@@ -48,9 +63,9 @@ struct Head {
   std::int64_t query, group;  // index of the head, and query heads a kv head
 };
 
-// One query vector over the positions [begin, end) of its sequence.
-void attend(const Call& call, const float* q, Head head, const std::int32_t* pages, std::int64_t begin,
-            std::int64_t end, float* out) {
+// One query vector, of a token at `position`, over the positions [begin, end) of its sequence.
+void attend(const Call& call, const float* q, Head head, std::int64_t position, const std::int32_t* pages,
+            std::int64_t begin, std::int64_t end, float* out) {
   const std::int64_t key_dim = call.in(0).last(), value_dim = call.out().last();
   const std::int64_t layer = integer(call.attributes, "layer"), kv_head = head.query / head.group;
   const double scale = number(call.attributes, "scale"), cap = number(call.attributes, "softcap");
@@ -65,10 +80,15 @@ void attend(const Call& call, const float* q, Head head, const std::int32_t* pag
     double sum = 0;
     for (std::int64_t i = 0; i < key_dim; ++i) sum += static_cast<double>(q[i]) * key[i];
     sum *= scale;
+    if (is_biased(call.attributes)) {
+      const Tensor& table = call.in(5);
+      const std::int64_t max_distance = integer(call.attributes, "max_distance");
+      sum += static_cast<double>(table.row(relative_bucket(p - position, table.rows(), max_distance))[head.query]);
+    }
     scores.push_back(cap > 0 ? cap * std::tanh(sum / cap) : sum);
   }
   double largest = *std::ranges::max_element(scores), total = 0;
-  if (call.inputs.size() == 6) {
+  if (call.inputs.size() == 6 && !is_biased(call.attributes)) {
     const double sink = call.in(5).f32[static_cast<std::size_t>(head.query)];
     largest = std::max(largest, sink);
     total = std::exp(sink - largest);
@@ -99,7 +119,7 @@ void reference(Call& call) {
                                               : 0;
       const std::int64_t end = 1 + (causal ? position : call.in(2).i32[static_cast<std::size_t>(offsets[row + 1] - 1)]);
       for (std::int64_t h = 0; h < heads; ++h) {
-        attend(call, q.row(t * heads + h), {h, heads / kv_heads},
+        attend(call, q.row(t * heads + h), {h, heads / kv_heads}, position,
                pages.i32.data() + static_cast<std::int64_t>(row) * pages.last(), begin, end,
                call.out().row(t * heads + h));
       }
@@ -111,7 +131,7 @@ void reference(Call& call) {
 
 constinit const Op kAttention{.name = "attention", .infer = infer, .reference = reference};
 
-Value attention(Value q, Value cache, AttentionOptions options, Value sinks) {
+Value attention(Value q, Value cache, AttentionOptions options, Value sinks, RelativeBias bias) {
   if (!q || !cache) throw GraphError("attention: an input is empty");
   const Graph& graph = q.graph();
   const int maker = cache.graph().info(cache.id()).node;
@@ -121,12 +141,15 @@ Value attention(Value q, Value cache, AttentionOptions options, Value sinks) {
   const Node& append = graph.nodes()[static_cast<std::size_t>(maker)];  // its batch is attention's batch
   std::vector<Value> inputs = {q, cache};
   for (std::size_t i = 2; i < 5; ++i) inputs.emplace_back(&q.graph(), append.inputs[i]);
+  if (sinks && bias.table) throw GraphError("attention: sinks and a relative bias do not go together");
   if (sinks) inputs.push_back(sinks);
+  if (bias.table) inputs.push_back(bias.table);
   Attributes attributes = {{"layer", integer(append.attributes, "layer")},
                            {"scale", options.scale},
                            {"softcap", options.softcap},
                            {"window", std::int64_t{options.window}}};
   if (options.chunk != 0) attributes["chunk"] = std::int64_t{options.chunk};
+  if (bias.table) attributes["max_distance"] = std::int64_t{bias.max_distance};
   if (!options.causal) attributes["causal"] = std::int64_t{0};
   return record(kAttention, inputs, std::move(attributes));
 }

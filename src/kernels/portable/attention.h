@@ -204,7 +204,7 @@ class AttentionKernels {
       for (int r = 0; r < rows; ++r) {
         const int row_begin = slot_begin(begin + r, page);
         const int row_end = slot_end(begin + r, page);
-        softmax(begin + r, row_begin, row_end, scores_ + r * kPage);
+        softmax(begin + r, page, row_begin, row_end, scores_ + r * kPage);
         common_begin = row_begin > common_begin ? row_begin : common_begin;
         common_end = row_end < common_end ? row_end : common_end;
       }
@@ -229,8 +229,19 @@ class AttentionKernels {
       if (common_end < kPage) add_each(common_end, kPage);
     }
 
-    void softmax(int r, int begin, int end, float* scores) {
+    void softmax(int r, int page, int begin, int end, float* scores) {
+      if (task_.bias != nullptr) add_bias(r, page, end, scores);
       begin == 0 && end == kPage ? softmax_of<true>(r, begin, end, scores) : softmax_of<false>(r, begin, end, scores);
+    }
+
+    /// Scales too, so that softmax_of does not.
+    void add_bias(int r, int page, int end, float* scores) {
+      const float* bias = task_.bias + head(r) * task_.bias_stride + page * kPage - position(r);
+      const int vectors = (end + kWidth - 1) / kWidth;
+      for (int v = 0; v < vectors; ++v) {
+        const F scaled = S::mul(S::load(scores + v * kWidth), S::set1(task_.scale));
+        S::store(scores + v * kWidth, S::add(scaled, S::load(bias + v * kWidth)));
+      }
     }
 
     /// Turns a row's scores of a page into probabilities relative to the running maximum, which it updates. A page that
@@ -241,9 +252,10 @@ class AttentionKernels {
       const auto visible = [&](F x, int v, float other) {
         return whole ? x : S::keep(x, begin - v * kWidth, end - v * kWidth, S::set1(other));
       };
+      const F scale = S::set1(task_.bias != nullptr ? 1.0f : task_.scale);
       F s[kVectors];
 #pragma GCC unroll 16
-      for (int v = 0; v < vectors; ++v) s[v] = S::mul(S::load(scores + v * kWidth), S::set1(task_.scale));
+      for (int v = 0; v < vectors; ++v) s[v] = S::mul(S::load(scores + v * kWidth), scale);
       if (task_.softcap > 0.0f) {
         const F cap = S::set1(task_.softcap);
         for (int v = 0; v < vectors; ++v) s[v] = S::mul(cap, S::tanh(S::div(s[v], cap)));

@@ -30,6 +30,7 @@ std::string AttentionStep::describe() const {
   return std::string("layer ")
       .append(std::to_string(data_.layer))
       .append(data_.causal ? "" : " in both directions")
+      .append(data_.bias ? " biased" : "")
       .append(data_.window > 0 ? " window " + std::to_string(data_.window) : "")
       .append(data_.chunk > 0 ? " chunk " + std::to_string(data_.chunk) : "")
       .append(" ")
@@ -37,6 +38,7 @@ std::string AttentionStep::describe() const {
 }
 
 kernels::AttentionTask AttentionStep::task(const Run& run) const {
+  const RelativeBiasPlace bias = data_.bias.value_or(RelativeBiasPlace());
   return {.q = run.floats(data_.q),
           .ldq = data_.q.stride,
           .out = run.floats(data_.out),
@@ -51,7 +53,9 @@ kernels::AttentionTask AttentionStep::task(const Run& run) const {
           .window = data_.window,
           .chunk = data_.chunk,
           .causal = data_.causal,
-          .sinks = data_.sinks ? run.vector(*data_.sinks) : nullptr};
+          .sinks = data_.sinks ? run.vector(*data_.sinks) : nullptr,
+          .bias = data_.bias ? run.vector(bias.offset) + bias.center : nullptr,
+          .bias_stride = bias.stride};
 }
 
 std::int64_t AttentionStep::items(const Run& run) const { return run.kernels->attention_items(task(run)); }

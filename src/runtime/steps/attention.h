@@ -24,6 +24,13 @@ class KvAppendStep final : public RowStep {
   Data data_;
 };
 
+/// Where a bias of the scores lies in the weights: by head, then by the key's distance from the query.
+struct RelativeBiasPlace {
+  std::int64_t offset = 0;
+  std::int64_t center = 0;  ///< of a head's floats the one of distance 0
+  std::int64_t stride = 0;  ///< floats of a head
+};
+
 /// An item is what the kernel says: some query tokens of some heads.
 class AttentionStep final : public Step {
  public:
@@ -35,6 +42,7 @@ class AttentionStep final : public Step {
     int chunk;
     bool causal;
     std::optional<std::int64_t> sinks;  ///< offset into the weights
+    std::optional<RelativeBiasPlace> bias;
   };
   AttentionStep(std::string scope, const Data& data) : Step(std::move(scope)), data_(data) {}
   const char* kernel() const override { return "attention"; }

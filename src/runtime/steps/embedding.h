@@ -11,7 +11,7 @@ class EmbeddingStep final : public RowStep {
   enum class Index : std::uint8_t { kTokenId, kPosition, kFixed };
   struct Data {
     Index index = Index::kTokenId;
-    std::int32_t fixed = 0;  ///< the row of kFixed
+    std::int32_t fixed = 0;  ///< the row of kFixed; else added to what names it
     std::size_t table;
     float scale;
     std::int64_t columns;

@@ -1,4 +1,4 @@
-#include "loader/pooling_files.h"
+#include "loader/sentence_files.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -13,7 +13,7 @@ namespace fs = std::filesystem;
 using runtime::PoolingMode;
 using testing::HasSubstr;
 
-class PoolingFiles : public testing::Test {
+class SentenceFiles : public testing::Test {
  protected:
   void SetUp() override {
     folder_ = fs::path(testing::TempDir()) / testing::UnitTest::GetInstance()->current_test_info()->name();
@@ -34,14 +34,14 @@ class PoolingFiles : public testing::Test {
   fs::path folder_;
 };
 
-TEST_F(PoolingFiles, WithoutFilesTheMean) {
+TEST_F(SentenceFiles, WithoutFilesTheMean) {
   const auto pooling = read();
   ASSERT_TRUE(pooling) << pooling.error().message;
   EXPECT_EQ(pooling->mode, PoolingMode::kMean);
   EXPECT_FALSE(pooling->normalize);
 }
 
-TEST_F(PoolingFiles, ModesAndNormalisation) {
+TEST_F(SentenceFiles, ModesAndNormalisation) {
   write("modules.json", modules(R"(, {"type": "sentence_transformers.models.Normalize", "path": "2_Normalize"})"));
   write("1_Pooling/config.json", R"({"pooling_mode_cls_token": true, "pooling_mode_mean_tokens": false})");
   ASSERT_TRUE(read()) << error();
@@ -55,7 +55,7 @@ TEST_F(PoolingFiles, ModesAndNormalisation) {
   EXPECT_EQ(read()->mode, PoolingMode::kMean);
 }
 
-TEST_F(PoolingFiles, WhatIsNotSupportedIsNamed) {
+TEST_F(SentenceFiles, WhatIsNotSupportedIsNamed) {
   write("modules.json", modules());
   write("1_Pooling/config.json", R"({"pooling_mode_max_tokens": true})");
   EXPECT_THAT(error(), HasSubstr("asks for the pooling max; supported is one of mean, cls and lasttoken"));

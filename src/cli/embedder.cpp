@@ -1,0 +1,53 @@
+// What commands that embed share.
+#include <CLI/CLI.hpp>
+
+#include "cli/cli.h"
+
+namespace tenon::cli {
+
+Result<std::shared_ptr<const tokenizer::Tokenizer>> make_tokenizer(const loader::LoadedModel& model) {
+  const loader::TextAssets& text = model.text;
+  if (!text.tokenizer_json.empty()) return tokenizer::Tokenizer::from_json(text.tokenizer_json);
+  if (!text.gguf_metadata.is_null()) return tokenizer::Tokenizer::from_gguf(text.gguf_metadata);
+  return fail(ErrorCode::kNotFound,
+              model.name + ": there is no tokenizer; put the model's tokenizer.json into its directory");
+}
+
+Result<std::shared_ptr<const generate::Embedder>> make_embedder(const loader::LoadedModel& model,
+                                                                const ModelOptions& options, int threads) {
+  const loader::Embedding& embedding = *model.embedding;
+  generate::Embedder::Parts parts;
+  TENON_ASSIGN(parts.tokenizer, make_tokenizer(model));
+  TENON_ASSIGN(auto encoder, engine::Encoder::create(model.executable,
+                                                     {.pooling = embedding.pooling,
+                                                      .vocab_size = model.vocab_size,
+                                                      .max_length = model.max_length,
+                                                      .whole_texts = embedding.whole_texts},
+                                                     threads));
+  engine::EncoderLoop::Options queue;
+  if (options.max_queue_size > 0) queue.max_queued_texts = static_cast<std::size_t>(options.max_queue_size);
+  parts.encoder = std::make_shared<engine::EncoderLoop>(std::move(encoder), queue);
+  parts.add_special_tokens = model.text.add_bos_token;
+  parts.matryoshka = {.allowed = embedding.matryoshka || options.matryoshka,
+                      .dimensions = embedding.matryoshka_dimensions};
+  return std::make_shared<const generate::Embedder>(std::move(parts));
+}
+
+void add_task(CLI::App& command, ModelOptions& options) {
+  static const std::map<std::string, loader::Task> tasks = {
+      {"auto", loader::Task::kAuto}, {"generate", loader::Task::kGenerate}, {"embed", loader::Task::kEmbed}};
+  command
+      .add_option("--task", options.load.task,
+                  "generate, embed, or auto: what the architecture does; of one that does both, embedding where the "
+                  "model's files (modules.json) say so")
+      ->transform(CLI::CheckedTransformer(tasks))
+      ->option_text("auto|generate|embed")
+      ->default_str("auto");
+}
+
+void add_matryoshka(CLI::App& command, ModelOptions& options) {
+  command.add_flag("--matryoshka", options.matryoshka,
+                   "Vectors may be cut to fewer dimensions, though the model's config.json does not say so");
+}
+
+}  // namespace tenon::cli
