@@ -22,13 +22,11 @@ constexpr runtime::Limits kLimits{
     .max_total_tokens = 64, .max_rows = 4, .max_sampled_rows = 64, .max_pages_per_row = 4};
 
 struct Fixture {
-  explicit Fixture(Encoder::Options options = {}, EncoderLoop::Options queue = {}) {
+  explicit Fixture(Encoder::Options options = {}, EncoderLoop::Options waiting = {}) : queue(waiting) {
     if (options.vocab_size == 0) options.vocab_size = 97;
     if (options.max_length == 0) options.max_length = 200;
     executable = std::make_shared<FakeExecutable>(kLimits);
     encoder = Encoder::create(executable, options, 1).value();
-    loop = nullptr;
-    this->queue = queue;
   }
   EncoderLoop& start() {
     loop = std::make_unique<EncoderLoop>(std::move(encoder), queue);
