@@ -70,5 +70,62 @@ TEST_F(SentenceFiles, WhatIsNotSupportedIsNamed) {
   EXPECT_THAT(error(), HasSubstr("has no Pooling module"));
 }
 
+TEST_F(SentenceFiles, MaxSeqLength) {
+  EXPECT_EQ(*read_max_seq_length(folder_.string()), std::nullopt);
+  write("sentence_bert_config.json", R"({"max_seq_length": null})");
+  EXPECT_EQ(*read_max_seq_length(folder_.string()), std::nullopt);
+  write("sentence_bert_config.json", R"({"max_seq_length": 256, "do_lower_case": false})");
+  EXPECT_EQ(*read_max_seq_length(folder_.string()), 256);
+  for (const char* wrong : {"0", "-1", "\"256\"", "1.5", "99999999999"}) {
+    write("sentence_bert_config.json", std::string(R"({"max_seq_length": )") + wrong + "}");
+    const auto read = read_max_seq_length(folder_.string());
+    ASSERT_FALSE(read) << wrong;
+    EXPECT_THAT(read.error().message, HasSubstr("which is no number of tokens"));
+  }
+  write("sentence_bert_config.json", "[]");
+  EXPECT_FALSE(read_max_seq_length(folder_.string()));
+}
+
+TEST_F(SentenceFiles, LowerCaseIsTheTokenizersOrRefused) {
+  const auto check = [&](const char* tokenizer) { return check_lower_case(folder_.string(), tokenizer).has_value(); };
+  EXPECT_TRUE(check(R"({"normalizer": null})"));
+  write("sentence_bert_config.json", R"({"do_lower_case": true})");
+  EXPECT_FALSE(check(R"({"normalizer": null})"));
+  EXPECT_FALSE(check(R"({"normalizer": {"type": "BertNormalizer", "lowercase": false}})"));
+  EXPECT_TRUE(check(R"({"normalizer": {"type": "BertNormalizer", "lowercase": true}})"));
+  EXPECT_TRUE(
+      check(R"({"normalizer": {"type": "Sequence", "normalizers": [{"type": "NFD"}, {"type": "Lowercase"}]}})"));
+}
+
+TEST_F(SentenceFiles, PoolingOfGguf) {
+  const auto of = [](int type) {
+    return gguf_pooling(Json{{"general.architecture", "qwen3"}, {"qwen3.pooling_type", type}});
+  };
+  EXPECT_EQ(of(1)->mode, PoolingMode::kMean);
+  EXPECT_EQ(of(2)->mode, PoolingMode::kCls);
+  EXPECT_EQ(of(3)->mode, PoolingMode::kLastToken);
+  EXPECT_TRUE(of(3)->normalize);
+  EXPECT_FALSE(of(0));
+  EXPECT_FALSE(gguf_pooling(Json{{"general.architecture", "qwen3"}}));
+  EXPECT_FALSE(gguf_pooling(Json::object()));
+}
+
+TEST_F(SentenceFiles, MatryoshkaAsTheConfigSays) {
+  const auto read_config = [](const char* text) {
+    Embedding embedding;
+    const Status status = read_matryoshka(Json::parse(text), embedding);
+    EXPECT_TRUE(status) << text;
+    return embedding;
+  };
+  EXPECT_FALSE(read_config("{}").matryoshka);
+  EXPECT_TRUE(read_config(R"({"is_matryoshka": true})").matryoshka);
+  const Embedding some = read_config(R"({"matryoshka_dimensions": [64, 128]})");
+  EXPECT_TRUE(some.matryoshka);
+  EXPECT_EQ(some.matryoshka_dimensions, (std::vector<std::int64_t>{64, 128}));
+  Embedding embedding;
+  EXPECT_FALSE(read_matryoshka(Json::parse(R"({"matryoshka_dimensions": ["a"]})"), embedding));
+  EXPECT_FALSE(read_matryoshka(Json::parse(R"({"is_matryoshka": 1})"), embedding));
+}
+
 }  // namespace
 }  // namespace tenon::loader

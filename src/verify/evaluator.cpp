@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "graph/ops/embedding.h"
 #include "graph/ops/op.h"
 #include "graph/ops/registry.h"
 #include "tensor/kv_layout.h"
@@ -188,7 +189,8 @@ Status Evaluator::run_node(const Graph& graph, const Node& node, const Entries& 
     return info.source == graph::Source::kWeight ? &info.name : nullptr;
   };
   if (node.op == &graph::kLinear && weight_name(1)) return linear(inputs[0]->tensor, *weight_name(1), out.tensor);
-  if (node.op == &graph::kEmbedding && weight_name(1)) return embedding(inputs[0]->tensor, *weight_name(1), out.tensor);
+  const bool looks_up = node.op == &graph::kEmbedding && graph::embedding_offset(node.attributes) == 0;
+  if (looks_up && weight_name(1)) return embedding(inputs[0]->tensor, *weight_name(1), out.tensor);
   graph::KvStore none;
   std::vector<const Tensor*> tensors;
   std::shared_ptr<graph::KvStore> store;
