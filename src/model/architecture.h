@@ -81,7 +81,7 @@ struct Architecture {
   std::string_view reasoning_parser = "";  ///< optional
   /// Other classes whose checkpoints this one runs: of a model of images and text the text. Not listed.
   std::vector<std::string_view> also = {};
-  EmbeddingSupport embedding = {};         ///< optional; of no meaning where `task` is kEmbedding
+  EmbeddingSupport embedding = {};  ///< optional; of no meaning where `task` is kEmbedding
 };
 
 /// make<MyModel>: MyModel has a type Config, derived from ModelConfig, and a constructor that takes

@@ -92,8 +92,7 @@ void Api::handle(const HttpRequest& request, const std::shared_ptr<Exchange>& ex
        }},
       {"GET", "/metrics",
        [](Api& api, const HttpRequest&, const auto& e) {
-         e->respond(200, api.metrics_.text(api.served_.stats()),
-                    "text/plain; version=0.0.4; charset=utf-8");
+         e->respond(200, api.metrics_.text(api.served_.stats()), "text/plain; version=0.0.4; charset=utf-8");
        }},
       {"GET", "/v1/models",
        [](Api& api, const HttpRequest&, const auto& e) {
