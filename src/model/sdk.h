@@ -8,6 +8,7 @@
 #include "model/architecture.h"
 #include "nn/attention.h"
 #include "nn/experts.h"
+#include "nn/latent_attention.h"
 #include "nn/layers.h"
 #include "nn/rope.h"
 #include "nn/scope.h"

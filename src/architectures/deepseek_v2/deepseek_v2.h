@@ -7,15 +7,10 @@ namespace tenon::architectures::deepseek_v2 {
 
 struct Config : model::ModelConfig {
   int intermediate_size = 0;
-  int num_attention_heads = 0;
-  int q_lora_rank = 0;  ///< 0: queries are not compressed
-  int kv_lora_rank = 0;
-  int qk_nope_head_dim = 0, qk_rope_head_dim = 0;
-  int v_head_dim = 0;
-  double attention_scale = 1;  ///< of the scores, with what YaRN adds
+  nn::LatentAttentionConfig attention;
   double rms_norm_eps = 0;
   nn::Activation hidden_act = nullptr;
-  bool attention_bias = false, mlp_bias = false;
+  bool mlp_bias = false;
   int n_routed_experts = 0, num_experts_per_tok = 0, n_shared_experts = 0;
   int moe_intermediate_size = 0;
   int first_k_dense_replace = 0;  ///< so many layers have no experts

@@ -7,22 +7,15 @@ namespace tenon::architectures::deepseek_v3 {
 
 struct Config : model::ModelConfig {
   int intermediate_size = 0;
-  int num_attention_heads = 0;
-  int q_lora_rank = 0;  ///< 0: queries are not compressed
-  int kv_lora_rank = 0;
-  int qk_nope_head_dim = 0, qk_rope_head_dim = 0;
-  int v_head_dim = 0;
-  double attention_scale = 1;  ///< of the scores, with what YaRN adds
+  nn::LatentAttentionConfig attention;
   double rms_norm_eps = 0;
   nn::Activation hidden_act = nullptr;
-  bool attention_bias = false;
   int n_routed_experts = 0, num_experts_per_tok = 0, n_shared_experts = 0;
   int moe_intermediate_size = 0;
   int first_k_dense_replace = 0;  ///< so many layers have no experts
   int n_group = 1, topk_group = 1;
   double routed_scaling_factor = 1;
   bool norm_topk_prob = true;
-  bool rope_interleave = true;            ///< rope pairs (2i, 2i + 1), not (i, i + half)
   std::vector<std::string> nextn_layers;  ///< patterns: tensors of the layers that predict further tokens
   bool tie_word_embeddings = false;
   nn::RopeConfig rope;

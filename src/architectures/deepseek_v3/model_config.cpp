@@ -1,19 +1,10 @@
 // transformers/models/deepseek_v3/configuration_deepseek_v3.py
 #include <array>
-#include <cmath>
 
 #include "deepseek_v3.h"
 
 namespace tenon::architectures::deepseek_v3 {
 namespace {
-
-// 1/sqrt(head dim); YaRN with mscale_all_dim scales it twice, once for the queries and once for the keys.
-double attention_scale(int head_dim, const nn::RopeConfig& rope) {
-  const double scale = 1.0 / std::sqrt(head_dim);
-  if (rope.rope_type != nn::RopeType::kYarn || rope.mscale_all_dim == 0.0 || rope.factor <= 1.0) return scale;
-  const double mscale = 0.1 * rope.mscale_all_dim * std::log(rope.factor) + 1.0;
-  return scale * mscale * mscale;
-}
 
 // The reference reads one of these values only.
 void expect(model::ConfigReader& config, std::string_view field, std::string_view value) {
@@ -23,26 +14,27 @@ void expect(model::ConfigReader& config, std::string_view field, std::string_vie
 }
 
 void read_attention(model::ConfigReader& config, Config& c) {
-  c.num_attention_heads = config.integer("num_attention_heads", 1, 65536);
-  if (config.integer_or("num_key_value_heads", c.num_attention_heads, 1, 65536) != c.num_attention_heads) {
+  c.attention.num_attention_heads = config.integer("num_attention_heads", 1, 65536);
+  if (config.integer_or("num_key_value_heads", c.attention.num_attention_heads, 1, 65536) !=
+      c.attention.num_attention_heads) {
     config.fail("num_key_value_heads", "is not num_attention_heads: every head has keys of its own");
   }
   // null: queries are not compressed.
-  c.q_lora_rank = config.states("q_lora_rank") ? config.optional_integer("q_lora_rank").value_or(0)
-                                               : config.integer_or("q_lora_rank", 1536);
-  c.kv_lora_rank = config.integer_or("kv_lora_rank", 512, 2);
-  c.qk_nope_head_dim = config.integer_or("qk_nope_head_dim", 128, 1, 65536);
-  c.qk_rope_head_dim = config.integer_or("qk_rope_head_dim", 64, 2, 65536);
-  c.v_head_dim = config.integer_or("v_head_dim", 128, 1, 65536);
-  if (c.kv_lora_rank % 2 != 0) config.fail("kv_lora_rank", "must be even");
-  if (c.qk_rope_head_dim % 2 != 0) config.fail("qk_rope_head_dim", "must be even");
+  c.attention.q_lora_rank = config.states("q_lora_rank") ? config.optional_integer("q_lora_rank").value_or(0)
+                                                         : config.integer_or("q_lora_rank", 1536);
+  c.attention.kv_lora_rank = config.integer_or("kv_lora_rank", 512, 2);
+  c.attention.qk_nope_head_dim = config.integer_or("qk_nope_head_dim", 128, 1, 65536);
+  c.attention.qk_rope_head_dim = config.integer_or("qk_rope_head_dim", 64, 2, 65536);
+  c.attention.v_head_dim = config.integer_or("v_head_dim", 128, 1, 65536);
+  if (c.attention.kv_lora_rank % 2 != 0) config.fail("kv_lora_rank", "must be even");
+  if (c.attention.qk_rope_head_dim % 2 != 0) config.fail("qk_rope_head_dim", "must be even");
   // Both follow from these; the reference computes them anew.
   config.accept("head_dim");
   config.accept("qk_head_dim");
-  c.rope_interleave = config.boolean_or("rope_interleave", true);
-  c.attention_bias = config.boolean_or("attention_bias", false);
-  c.rope = config.rope(c.qk_rope_head_dim, c.max_position_embeddings);
-  c.attention_scale = attention_scale(c.qk_nope_head_dim + c.qk_rope_head_dim, c.rope);
+  c.attention.rope_interleave = config.boolean_or("rope_interleave", true);
+  c.attention.attention_bias = config.boolean_or("attention_bias", false);
+  c.rope = config.rope(c.attention.qk_rope_head_dim, c.max_position_embeddings);
+  c.attention.attention_scale = nn::latent_attention_scale(c.attention, c.rope);
 }
 
 void read_experts(model::ConfigReader& config, Config& c) {

@@ -8,13 +8,13 @@ using model::WeightAdapter;
 // kv_b_proj has the rows of each head's keys, then of its values: attention takes the first transposed.
 WeightAdapter from_safetensors(const model::ModelConfig& config) {
   const Config& c = static_cast<const Config&>(config);
-  const int rows = c.qk_nope_head_dim + c.v_head_dim;
+  const int rows = c.attention.qk_nope_head_dim + c.attention.v_head_dim;
   // transformers 5 holds all experts in one tensor, gate and up one above the other, and may write them so.
   WeightAdapter adapter{
       .rules = {{"model.layers.{i}.self_attn.kv_b_proj.weight", "model.layers.{i}.self_attn.k_b_proj.weight",
-                 Transform::head_rows_transposed(rows, 0, c.qk_nope_head_dim)},
+                 Transform::head_rows_transposed(rows, 0, c.attention.qk_nope_head_dim)},
                 {"model.layers.{i}.self_attn.kv_b_proj.weight", "model.layers.{i}.self_attn.v_b_proj.weight",
-                 Transform::head_rows(rows, c.qk_nope_head_dim, c.v_head_dim)},
+                 Transform::head_rows(rows, c.attention.qk_nope_head_dim, c.attention.v_head_dim)},
                 {"model.layers.{i}.mlp.experts.{e}.gate_proj.weight",
                  "model.layers.{i}.mlp.experts.gate_proj.weight[{e}]"},
                 {"model.layers.{i}.mlp.experts.{e}.up_proj.weight", "model.layers.{i}.mlp.experts.up_proj.weight[{e}]"},
@@ -35,7 +35,7 @@ WeightAdapter from_safetensors(const model::ModelConfig& config) {
 
 WeightAdapter from_gguf(const model::ModelConfig& config) {
   const Config& c = static_cast<const Config&>(config);
-  const int rows = c.qk_nope_head_dim + c.v_head_dim;
+  const int rows = c.attention.qk_nope_head_dim + c.attention.v_head_dim;
   // Older files hold kv_b_proj whole; the others its two parts, the first transposed already.
   return {.rules = {{"token_embd.weight", "model.embed_tokens.weight"},
                     {"output_norm.weight", "model.norm.weight"},
@@ -50,9 +50,9 @@ WeightAdapter from_gguf(const model::ModelConfig& config) {
                     {"blk.{i}.attn_k_b.weight", "model.layers.{i}.self_attn.k_b_proj.weight"},
                     {"blk.{i}.attn_v_b.weight", "model.layers.{i}.self_attn.v_b_proj.weight"},
                     {"blk.{i}.attn_kv_b.weight", "model.layers.{i}.self_attn.k_b_proj.weight",
-                     Transform::head_rows_transposed(rows, 0, c.qk_nope_head_dim)},
+                     Transform::head_rows_transposed(rows, 0, c.attention.qk_nope_head_dim)},
                     {"blk.{i}.attn_kv_b.weight", "model.layers.{i}.self_attn.v_b_proj.weight",
-                     Transform::head_rows(rows, c.qk_nope_head_dim, c.v_head_dim)},
+                     Transform::head_rows(rows, c.attention.qk_nope_head_dim, c.attention.v_head_dim)},
                     {"blk.{i}.attn_output.*", "model.layers.{i}.self_attn.o_proj.*"},
                     {"blk.{i}.ffn_norm.weight", "model.layers.{i}.post_attention_layernorm.weight"},
                     {"blk.{i}.ffn_gate.weight", "model.layers.{i}.mlp.gate_proj.weight"},
