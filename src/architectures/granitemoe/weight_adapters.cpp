@@ -21,7 +21,7 @@ WeightAdapter from_safetensors(const model::ModelConfig& config) {
 }
 
 WeightAdapter from_gguf(const model::ModelConfig& config) {
-  // granitemoe.cpp's converter stores the rows of q and k as rope pairs (2i, 2i+1).
+  // llama.cpp's converter stores the rows of q and k as rope pairs (2i, 2i+1).
   const Transform rope = Transform::unpermute_rope(static_cast<const Config&>(config).head_dim);
   return {.rules = {{"token_embd.weight", "model.embed_tokens.weight"},
                     {"output_norm.weight", "model.norm.weight"},
