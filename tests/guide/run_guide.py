@@ -1,0 +1,147 @@
+#!/usr/bin/env python3
+"""Runs a page of the documentation: run_guide.py PAGE TENON SOURCE FOLDER.
+
+In an empty directory, with the program TENON as `tenon` on the PATH and $TENON_SOURCE, block after block:
+
+  ```sh           is run by `bash -euo pipefail`; its exit status must be 0, or N after a line <!-- exit N -->
+  ```text         is what the sh block before it prints: its lines, in this order, among others; … stands for anything
+  ```cpp PATH     is written to PATH: the first block of a path begins the file, the next ones continue it
+
+A line <!-- not run: REASON --> before an sh block leaves it out, and says so. At last each file written must be, byte
+for byte, the one of the same name in FOLDER, and each source file there must have been written. Exit status 1: the page
+is wrong, and where. Only the standard library is needed.
+"""
+import os
+import pathlib
+import re
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+
+LIMIT = 600  # seconds for a block, which may compile on a busy machine
+
+
+class Wrong(Exception):
+    """What is wrong with the page, with the line of its block."""
+
+
+class Block:
+    def __init__(self, line, language, argument, marker):
+        self.line, self.language, self.argument, self.marker = line, language, argument, marker
+        self.text = ""
+
+
+def blocks_of(page):
+    """The fenced blocks of a page, each with the marker in the line above it ("" if there is none)."""
+    blocks, block, above = [], None, ""
+    for number, line in enumerate(page.splitlines(keepends=True), 1):
+        fence = re.fullmatch(r"```(\w*) ?(\S*)\n", line)
+        if block is None and fence:
+            marker = re.fullmatch(r"<!-- (.*) -->\n", above)
+            block = Block(number, fence[1], fence[2], marker[1] if marker else "")
+            blocks.append(block)
+        elif block is not None and line.rstrip() == "```":
+            block = None
+        elif block is not None:
+            block.text += line
+        elif line.lstrip().startswith("```"):
+            raise Wrong(f"line {number}: a fence that is not understood: {line.strip()}")
+        above = line
+    if block is not None:
+        raise Wrong(f"line {block.line}: the block does not end")
+    return blocks
+
+
+def run(block, directory, environment, expected):
+    """Runs a block's commands; returns what they print. The processes that it leaves behind are ended."""
+    with tempfile.TemporaryFile() as output:
+        process = subprocess.Popen(["bash", "-euo", "pipefail", "-c", block.text], cwd=directory, env=environment,
+                                   stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True)
+        try:
+            status = process.wait(LIMIT)
+        except subprocess.TimeoutExpired:
+            status = f"none within {LIMIT} s"
+        try:
+            os.killpg(process.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+        process.wait()
+        output.seek(0)
+        printed = output.read().decode(errors="replace")
+    if status != expected:
+        raise Wrong(f"line {block.line}: the exit status is {status}, not {expected}:\n{block.text}printed\n{printed}")
+    return printed
+
+
+def compare_output(block, printed):
+    """Each line of the block is found after the one before it."""
+    rest = iter(printed.splitlines())
+    for line in block.text.splitlines():
+        pattern = ".*".join(re.escape(part) for part in line.rstrip().split("…"))
+        if not any(re.fullmatch(pattern, candidate.rstrip()) for candidate in rest):
+            raise Wrong(f"line {block.line}: this is not printed, or not in this order:\n{line}\nprinted is\n{printed}")
+
+
+def compare_sources(written, directory, folder):
+    expected = {path.relative_to(folder.parent).as_posix() for path in folder.iterdir()}
+    for name in sorted(expected - written):
+        raise Wrong(f"the page does not show {name}")
+    for name in sorted(written):
+        if (directory / name).read_bytes() != (folder.parent / name).read_bytes():
+            raise Wrong(f"the blocks of {name} are not the file {folder.parent / name}")
+
+
+def run_page(page, tenon, source, folder):
+    """Returns how many blocks ran, and why others did not."""
+    ran, left_out, written, printed = 0, [], set(), None
+    with tempfile.TemporaryDirectory(prefix="tenon_guide_") as temporary:
+        home = pathlib.Path(temporary)
+        directory = home / "work"
+        for path in (directory, home / "bin"):
+            path.mkdir()
+        (home / "bin" / "tenon").symlink_to(tenon.resolve())
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        environment = os.environ | {"PATH": f"{home / 'bin'}:{os.environ['PATH']}", "TENON_SOURCE": str(source.resolve()),
+                                    "XDG_CACHE_HOME": str(home / "cache"), "PORT": str(port)}
+        for block in blocks_of(page):
+            reason = re.fullmatch(r"not run: (.+)", block.marker)
+            status = re.fullmatch(r"exit (\d+)", block.marker)
+            if block.marker and not (block.language == "sh" and (reason or status)):
+                raise Wrong(f"line {block.line}: a marker that is not understood: {block.marker}")
+            if block.language == "sh" and reason:
+                left_out.append(f"line {block.line}: not run: {reason[1]}")
+                printed = None
+            elif block.language == "sh":
+                printed = run(block, directory, environment, int(status[1]) if status else 0)
+                ran += 1
+            elif block.language == "text" and printed is not None:
+                compare_output(block, printed)
+            elif block.language == "cpp" and block.argument:
+                path = directory / block.argument
+                path.parent.mkdir(exist_ok=True)
+                with open(path, "a" if block.argument in written else "w", encoding="utf-8") as file:
+                    # What is between two blocks of a file is an empty line.
+                    file.write(("\n" if block.argument in written else "") + block.text)
+                written.add(block.argument)
+            else:
+                raise Wrong(f"line {block.line}: neither sh, nor text after an sh block that was run, nor cpp with a path")
+        compare_sources(written, directory, folder)
+    return ran, left_out
+
+
+def main():
+    page, tenon, source, folder = map(pathlib.Path, sys.argv[1:])
+    try:
+        ran, left_out = run_page(page.read_text(encoding="utf-8"), tenon, source, folder)
+    except Wrong as wrong:
+        sys.exit(f"{page}: {wrong}")
+    print("\n".join(left_out))
+    print(f"{page.name}: {ran} blocks ran, {len(left_out)} did not")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,93 @@
+#!/usr/bin/env python3
+"""What run_guide.py must notice on a page that has drifted."""
+import pathlib
+import sys
+import tempfile
+import unittest
+
+sys.path.insert(0, str(pathlib.Path(__file__).parent))
+from run_guide import Wrong, run_page  # noqa: E402
+
+PAGE = """# A page
+```sh
+mkdir part
+tenon | tee part/printed
+```
+
+```text
+one
+t…o
+```
+
+```cpp part/a.cpp
+int a;
+```
+Words.
+```cpp part/a.cpp
+int b;
+```
+
+<!-- exit 3 -->
+```sh
+sleep 1000 &
+grep one part/printed && rm part/printed && exit 3
+```
+
+<!-- not run: it would fail -->
+```sh
+exit 1
+```
+"""
+
+
+class RunGuide(unittest.TestCase):
+    def setUp(self):
+        self.temporary = tempfile.TemporaryDirectory()
+        self.addCleanup(self.temporary.cleanup)
+        self.root = pathlib.Path(self.temporary.name)
+        self.tenon = self.root / "program"
+        self.tenon.write_text("#!/bin/sh\necho one; echo more; echo two\n")
+        self.tenon.chmod(0o755)
+        (self.root / "part").mkdir()
+        (self.root / "part" / "a.cpp").write_text("int a;\n\nint b;\n")
+
+    def run_page(self, page):
+        return run_page(page, self.tenon, self.root, self.root / "part")
+
+    def changed(self, old, new, says):
+        self.assertIn(old, PAGE)
+        with self.assertRaisesRegex(Wrong, says):
+            self.run_page(PAGE.replace(old, new))
+
+    def test_a_page_that_is_right(self):
+        self.assertEqual(self.run_page(PAGE), (2, ["line 27: not run: it would fail"]))
+
+    def test_a_command_that_fails(self):
+        self.changed("mkdir part", "mkdir part; false", "line 2: the exit status is 1, not 0")
+
+    def test_a_command_that_should_fail(self):
+        self.changed("exit 3\n", "exit 0\n", "line 21: the exit status is 0, not 3")
+
+    def test_an_output_of_other_lines(self):
+        self.changed("one\nt…o", "one\nthr…e", "line 7: this is not printed")
+
+    def test_an_output_in_another_order(self):
+        self.changed("one\nt…o", "t…o\none", "line 7: this is not printed")
+
+    def test_a_source_that_is_not_the_examples(self):
+        self.changed("int b;", "int  b;", "the blocks of part/a.cpp are not the file")
+
+    def test_a_source_that_is_not_shown(self):
+        (self.root / "part" / "b.cpp").write_text("int c;\n")
+        self.changed("# A page", "# A page", "the page does not show part/b.cpp")
+
+    def test_what_is_not_understood(self):
+        self.changed("```text", "```console", "line 7: neither sh")
+        self.changed("```text", "```", "line 7: neither sh")
+        self.changed("exit 3 -->", "exits 3 -->", "a marker that is not understood: exits 3")
+        self.changed("not run: it would fail", "not run", "a marker that is not understood: not run")
+        self.changed("exit 1\n```", "exit 1\n", "line 27: the block does not end")
+
+
+if __name__ == "__main__":
+    unittest.main()
