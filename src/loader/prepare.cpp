@@ -66,7 +66,7 @@ Result<Description> describe_gguf(const std::string& path) {
   if (!config) return wrap(config.error(), "GGUF file " + path);
   // Some names stand for several classes (deepseek2): the config says which, and that class reads the file.
   TENON_ASSIGN(const std::string name, architecture_name(*config, path));
-  if (name != result.entry.architecture->name) {
+  if (!model::serves(*result.entry.architecture, name)) {
     TENON_ASSIGN(result.entry, model::find_architecture(name, *config));
     config = result.entry.architecture->gguf.config(*result.checkpoint);
     if (!config) return wrap(config.error(), "GGUF file " + path);

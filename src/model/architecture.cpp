@@ -1,5 +1,7 @@
 #include "model/architecture.h"
 
+#include <algorithm>
+
 namespace tenon::model {
 
 const char* name(Task task) {
@@ -49,6 +51,10 @@ const char* name(Encoding encoding) {
 std::vector<Encoding> all_encodings() {
   return {Encoding::kFloat32, Encoding::kBFloat16, Encoding::kQ4_0, Encoding::kQ4_1, Encoding::kQ5_0,
           Encoding::kQ5_1,    Encoding::kQ8_0,     Encoding::kQ4_K, Encoding::kQ5_K, Encoding::kQ6_K};
+}
+
+bool serves(const Architecture& architecture, std::string_view class_name) {
+  return architecture.name == class_name || std::ranges::find(architecture.also, class_name) != architecture.also.end();
 }
 
 Result<std::shared_ptr<const ModelConfig>> parse_config(const Architecture& architecture, const Json& json) {

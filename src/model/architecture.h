@@ -84,6 +84,9 @@ struct Architecture {
   EmbeddingSupport embedding = {};  ///< optional; of no meaning where `task` is kEmbedding
 };
 
+/// Whether checkpoints of this class run by `architecture`: its name, or one of `also`.
+bool serves(const Architecture& architecture, std::string_view class_name);
+
 /// make<MyModel>: MyModel has a type Config, derived from ModelConfig, and a constructor that takes
 /// std::shared_ptr<const Config>.
 template <class Model>

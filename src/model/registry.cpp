@@ -33,6 +33,13 @@ std::string known_names() {
   return names;
 }
 
+// A class whose checkpoints both run; "" if there is none.
+std::string_view class_of_both(const Architecture& a, const Architecture& b) {
+  if (serves(a, b.name)) return b.name;
+  const auto both = std::ranges::find_if(b.also, [&](std::string_view name) { return serves(a, name); });
+  return both == b.also.end() ? std::string_view() : *both;
+}
+
 // How near an architecture is: by the beginning of its name (the family), and by how much of the config it understands.
 double resemblance(const Architecture& architecture, std::string_view name, const Json& config) {
   std::size_t common = 0;
@@ -52,14 +59,21 @@ const std::vector<RegistryEntry>& registry() { return entries(); }
 
 Status register_architecture(RegistryEntry entry) {
   const std::string_view name = entry.architecture->name;
+  RegistryEntry* same_name = nullptr;
   for (RegistryEntry& known : entries()) {
-    if (known.architecture->name != name) continue;
-    if (!known.origin.empty()) {
-      return invalid("custom architectures " + known.origin + " and " + entry.origin + " are both called " +
-                     std::string(name) + ": give one of them only");
-    }
-    TENON_LOG_WARN("custom architecture {} from {} overrides the built-in one", name, entry.origin);
-    known = std::move(entry);
+    const std::string_view both = class_of_both(*known.architecture, *entry.architecture);
+    if (both.empty() || known.origin.empty()) continue;
+    return invalid("custom architectures " + known.origin + " and " + entry.origin + " are both for " +
+                   std::string(both) + ": give one of them only");
+  }
+  for (RegistryEntry& known : entries()) {
+    const std::string_view both = class_of_both(*known.architecture, *entry.architecture);
+    if (both.empty()) continue;
+    TENON_LOG_WARN("custom architecture {} from {} overrides the built-in one for {}", name, entry.origin, both);
+    if (known.architecture->name == name) same_name = &known;
+  }
+  if (same_name != nullptr) {
+    *same_name = std::move(entry);
     return {};
   }
   TENON_LOG_INFO("custom architecture {} from {}", name, entry.origin);
@@ -80,13 +94,13 @@ RegistryEntry nearest_architecture(std::string_view name, const Json& config) {
 }
 
 Result<RegistryEntry> find_architecture(std::string_view name, const Json& config, std::string_view path) {
-  const RegistryEntry* substitute = nullptr;  // an architecture of the very name goes first
-  for (const RegistryEntry& entry : registry()) {
-    if (entry.architecture->name == name) return entry;
-    const auto& also = entry.architecture->also;
-    if (std::ranges::find(also, name) != also.end()) substitute = &entry;
-  }
-  if (substitute != nullptr) return *substitute;
+  // A plug-in goes before what is built in, and the very name before one of `also`.
+  const auto rank = [&](const RegistryEntry& entry) {
+    if (!serves(*entry.architecture, name)) return 0;
+    return (entry.origin.empty() ? 1 : 3) + (entry.architecture->name == name ? 1 : 0);
+  };
+  const auto found = std::ranges::max_element(registry(), {}, rank);
+  if (found != registry().end() && rank(*found) > 0) return *found;
   const RegistryEntry nearest = nearest_architecture(name, config);
   return unsupported("architecture " + std::string(name) + " is not known; known are " + known_names() + ". Of these " +
                      std::string(nearest.architecture->name) +

@@ -19,12 +19,14 @@ struct RegistryEntry {
 /// architecture has its place.
 const std::vector<RegistryEntry>& registry();
 
-/// Adds a plug-in, whose strings and data live as long as the process. It overrides a built-in architecture of the same
-/// name, which is logged; another plug-in of that name is an error. Not to be called beside the other functions here.
+/// Adds a plug-in, whose strings and data live as long as the process. It overrides the built-in architectures for the
+/// classes that it runs (its name and `also`), which is logged; another plug-in for one of them is an error. Not to be
+/// called beside the other functions here.
 Status register_architecture(RegistryEntry entry);
 
-/// By the exact name of config.json's "architectures"[0]. An unknown one: the error lists the known names, the built-in
-/// that `config` (may be null) resembles most, and the command that starts from it. `path`: the config's, for that.
+/// By the exact name of config.json's "architectures"[0], or as one of `also`. An unknown one: the error lists the
+/// known names, the built-in that `config` (may be null) resembles most, and the command that starts from it. `path`:
+/// the config's, for that.
 Result<RegistryEntry> find_architecture(std::string_view name, const Json& config,
                                         std::string_view path = "config.json");
 

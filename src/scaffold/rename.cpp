@@ -49,11 +49,20 @@ std::string renamed(std::string text, const Names& from, const Names& to) {
   return text;
 }
 
+// The other classes that the donor runs are not the new one's.
+void remove_also(std::string& text) {
+  const std::size_t member = text.find(".also = {");
+  if (member == std::string::npos) return;
+  const std::size_t comma = text.rfind(',', member), end = text.find('}', member);
+  if (comma != std::string::npos && end != std::string::npos) text.erase(comma, end + 1 - comma);
+}
+
 void mark_declaration(std::string& text, const Names& from, const Names& to) {
+  remove_also(text);
   replace_until(text, ".example_repos = {", '}', ".example_repos = {/* TODO: its repositories on the hub */}");
-  replace_until(text, ".gguf = {.architectures = {", '}',
+  replace_until(text, ".architectures = {", '}',
                 "/* TODO: what general.architecture of its GGUF files says; without such files delete .gguf, the kGguf "
-                "adapter and their functions */\n      .gguf = {.architectures = {\"" +
+                "adapter and their functions */\n      .architectures = {\"" +
                     to.family + "\"}");
   text = "// TODO: started from " + from.family +
          " by `tenon new`. Are its encodings, tool_parser and reasoning_parser (if any) this model's?\n" + text;

@@ -16,8 +16,9 @@ struct Names {
   std::string model_type;  ///< folder of transformers/models: "llama"
 };
 
-/// The files of DIRECTORY/FAMILY, by name, each with its text renamed `from` → `to`. The repositories and the GGUF name
-/// of the donor are not taken over, and TODO marks say where to look; `differences` (lines) stand above parse_config.
+/// The files of DIRECTORY/FAMILY, by name, each with its text renamed `from` → `to`. The repositories, the GGUF
+/// name and `also` of the donor are not taken over, and TODO marks say where to look; `differences` (lines) stand above
+/// parse_config.
 Result<std::map<std::string, std::string>> renamed_sources(const std::string& directory, const Names& from,
                                                            const Names& to,
                                                            const std::vector<std::string>& differences);

@@ -80,8 +80,9 @@ Result<model::RegistryEntry> find_donor(const Options& options, const Json& conf
   std::string families;
   for (const model::RegistryEntry& entry : model::registry()) {
     if (!entry.origin.empty()) continue;
-    if (entry.family == options.donor || entry.architecture->name == options.donor) return entry;
+    if (entry.family == options.donor || model::serves(*entry.architecture, options.donor)) return entry;
     names.emplace_back(entry.family), names.emplace_back(entry.architecture->name);
+    names.insert(names.end(), entry.architecture->also.begin(), entry.architecture->also.end());
     families += (families.empty() ? "" : ", ") + std::string(entry.family);
   }
   const std::string near = nearest_name(options.donor, names);

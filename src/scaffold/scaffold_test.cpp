@@ -55,7 +55,14 @@ TEST_F(ScaffoldTest, EveryFamilyIsRenamedWhole) {
                                 Not(HasSubstr("\"" + family + ".h\"")), HasSubstr("TODO")))
           << family << "/" << name;
     }
-    EXPECT_THAT(files->at("arch.cpp"), HasSubstr(".name = \"NovelForCausalLM\"")) << family;
+    EXPECT_THAT(files->at("arch.cpp"), AllOf(HasSubstr(".name = \"NovelForCausalLM\""), Not(HasSubstr(".also"))))
+        << family;
+    for (const std::string_view other : entry.architecture->also) {
+      for (const auto& [name, source] : *files) EXPECT_THAT(source, Not(HasSubstr(std::string(other)))) << name;
+    }
+    for (const std::string_view other : entry.architecture->gguf.architectures) {
+      EXPECT_THAT(files->at("arch.cpp"), Not(HasSubstr("{\"" + std::string(other) + "\"}"))) << family;
+    }
     EXPECT_THAT(files->at("model_config.cpp"), HasSubstr("// - a difference\nstd::shared_ptr")) << family;
   }
 }
@@ -88,6 +95,15 @@ TEST_F(ScaffoldTest, TheNearestDonorWithoutAName) {
   const auto made = make("");
   ASSERT_TRUE(made) << made.error().message;
   EXPECT_TRUE(fs::exists(dir_ / "novel" / "novel.h"));
+}
+
+TEST_F(ScaffoldTest, ADonorByAClassThatItRunsToo) {
+  const auto made = make("Llama4ForConditionalGeneration");
+  ASSERT_TRUE(made) << made.error().message;
+  EXPECT_EQ(made->donor.family, "llama4");
+  EXPECT_THAT(text("arch.cpp"), AllOf(HasSubstr(".gguf = gguf};"), Not(HasSubstr("Llama4"))));
+  EXPECT_THAT(make("Llama4ForConditionalGenerations").error().message,
+              HasSubstr("did you mean Llama4ForConditionalGeneration?"));
 }
 
 TEST_F(ScaffoldTest, WhatIsWrongIsSaid) {

@@ -36,7 +36,8 @@ class CustomArchitecture : public testing::Test {
   static void write(const fs::path& path, const std::string& text) { std::ofstream(path, std::ios::binary) << text; }
 
   // A folder `name` that compiles: `code` and an architecture called `class_name`.
-  fs::path plugin(const std::string& name, const std::string& class_name, const std::string& code = "") {
+  fs::path plugin(const std::string& name, const std::string& class_name, const std::string& code = "",
+                  const std::string& also = "") {
     const fs::path path = folder(name);
     write(path / "arch.cpp", R"(#include "model/sdk.h"
 namespace tenon::architectures::)" +
@@ -48,7 +49,8 @@ WeightAdapter names(const ModelConfig&) { return {}; }
 const Architecture& architecture() {
   static const Architecture arch{.name = ")" +
                                  class_name + R"(", .parse_config = parse, .make_model = make_model,
-                                 .adapters = {{Format::kSafetensors, names}}};
+                                 .adapters = {{Format::kSafetensors, names}}, .also = {)" +
+                                 also + R"(}};
   return arch;
 }
 }
@@ -192,7 +194,9 @@ TEST_F(CustomArchitecture, AnEndlessLoopWhileLoading) {
 
 TEST_F(CustomArchitecture, TwoOfOneName) {
   EXPECT_THAT(refusal({plugin("first", "SameName"), plugin("second", "SameName")}),
-              AllOf(HasSubstr("first"), HasSubstr("second"), HasSubstr("both called SameName")));
+              AllOf(HasSubstr("first"), HasSubstr("second"), HasSubstr("are both for SameName")));
+  EXPECT_THAT(refusal({plugin("third", "ThirdName"), plugin("fourth", "FourthName", "", "\"ThirdName\"")}),
+              AllOf(HasSubstr("third"), HasSubstr("fourth"), HasSubstr("are both for ThirdName")));
 }
 
 TEST_F(CustomArchitecture, AWorldWritablePath) {

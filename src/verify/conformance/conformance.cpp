@@ -32,9 +32,10 @@ Result<model::RegistryEntry> find_entry(const std::string& architecture) {
   std::vector<std::string> names;
   for (const model::RegistryEntry& entry : model::registry()) {
     if (is_path ? entry.origin == canonical
-                : (entry.family == architecture || entry.architecture->name == architecture))
+                : (entry.family == architecture || model::serves(*entry.architecture, architecture)))
       return entry;
     names.emplace_back(entry.family), names.emplace_back(entry.architecture->name);
+    names.insert(names.end(), entry.architecture->also.begin(), entry.architecture->also.end());
   }
   const std::string near = nearest_name(architecture, names);
   return fail(ErrorCode::kNotFound, "architecture " + architecture +
