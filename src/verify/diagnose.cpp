@@ -80,8 +80,8 @@ class Search {
   bool explain(std::size_t i, const RowDifference& d) {
     const std::string& tap = order_[i];
     Trial trial(evaluator_, *graph_, subject_.background, tap, value_of(*graph_, tap), expected(tap), d.error, d.first);
-    for (const auto hypotheses :
-         {try_activations, try_scales, try_biases, try_norms, try_heads, try_attention, try_rope, try_weights}) {
+    for (const auto hypotheses : {try_activations, try_experts, try_scales, try_biases, try_norms, try_heads,
+                                  try_attention, try_rope, try_weights}) {
       hypotheses(trial);
     }
     const std::vector<Outcome> accepted = trial.accepted(tolerance_);

@@ -10,8 +10,10 @@
 #include <set>
 
 #include "base/file.h"
+#include "graph/ops/registry.h"
 #include "loader/prepare.h"
 #include "verify/planted_llama.h"
+#include "verify/rewriter.h"
 
 namespace tenon::verify {
 namespace {
@@ -29,13 +31,11 @@ Json config_of(const std::string& name) { return *read_json_file((golden(name) /
 
 using Build = std::function<void(graph::Graph&)>;
 
-Diagnosis diagnosis_of(const std::string& name, const Build& build, const Json& config) {
+Diagnosis diagnosis_of(const graph::Graph& graph, const std::string& name, const Json& config) {
   auto prepared = loader::prepare({.model = golden(name).string()}, true);
   EXPECT_TRUE(prepared) << prepared.error().message;
   auto reference = read_reference((golden(name) / "reference.safetensors").string());
   EXPECT_TRUE(reference) << reference.error().message;
-  graph::Graph graph;
-  build(graph);
   std::set<std::string> used;
   for (const auto& request : graph.weights()) used.insert(request.name);
   loader::CheckpointWeights weights(prepared->checkpoint, prepared->weights);
@@ -49,6 +49,12 @@ Diagnosis diagnosis_of(const std::string& name, const Build& build, const Json& 
   auto diagnosis = diagnose(subject, *reference, 80, pool);
   EXPECT_TRUE(diagnosis) << diagnosis.error().message;
   return diagnosis ? *diagnosis : Diagnosis{};
+}
+
+Diagnosis diagnosis_of(const std::string& name, const Build& build, const Json& config) {
+  graph::Graph graph;
+  build(graph);
+  return diagnosis_of(graph, name, config);
 }
 
 Diagnosis planted(const std::string& name, const Mistakes& mistakes) {
@@ -162,6 +168,96 @@ TEST(Misconfigured, Gemma3) {
   ASSERT_EQ(capped.causes.size(), 1u) << told(capped);
   EXPECT_EQ(capped.causes[0].kind, "final softcap");
   EXPECT_THAT(capped.causes[0].text, HasSubstr("caps logits at 10,"));
+}
+
+// The chunks of Llama 4 and the routers of mixtures of experts, by a config that is wrong.
+TEST(Misconfigured, ChunksAndExperts) {
+  struct Wrong {
+    const char *golden, *field;
+    Json value;
+    std::string kind, says, first = "model.layers.0.mlp";
+  };
+  const std::string attention = "model.layers.0.self_attn";
+  const std::vector<Wrong> all = {
+      {"llama4/chunks_top1", "attention_chunk_size", 64, "attention chunk", "its chunk of 24 positions", attention},
+      {"llama4/chunks_top1", "attention_chunk_size", 7, "attention chunk", "its chunk of 24 positions", attention},
+      {"llama4/interleaved_top2", "attention_chunk_size", 128, "attention chunk", "its chunk of 64", attention},
+      {"llama4/interleaved_top2", "num_experts_per_tok", 1, "experts per token", "to 2 experts, this model to 1",
+       "model.layers.1.feed_forward"},
+      {"mixtral/top2", "num_experts_per_tok", 3, "experts per token", "to 2 experts, this model to 3"},
+      {"granitemoe/tied", "num_experts_per_tok", 2, "experts per token", "to 3 experts",
+       "model.layers.0.block_sparse_moe"},
+      {"qwen3_moe/normalized", "norm_topk_prob", false, "norm_topk_prob", "this model does not"},
+      {"qwen3_moe/mixed_tied", "norm_topk_prob", true, "norm_topk_prob", "as they are"},
+      {"deepseek_v3/halves_direct", "norm_topk_prob", true, "norm_topk_prob", "as they are"},
+      {"deepseek_v3/halves_direct", "routed_scaling_factor", 1.0, "routed scaling factor", "by 2.5, this model by 1"},
+      {"deepseek_v2/groups_biases", "routed_scaling_factor", 16.0, "routed scaling factor", "by 1.5,",
+       "model.layers.1.mlp"},
+      {"deepseek_v2/groups_biases", "topk_group", 3, "expert groups", "best 2 of 3 groups", "model.layers.1.mlp"},
+      {"deepseek_v3/groups_yarn", "n_group", 1, "expert groups", "best 2 of 4 groups", "model.layers.1.mlp"},
+  };
+  for (const Wrong& wrong : all) {
+    SCOPED_TRACE(std::string(wrong.golden) + " " + wrong.field + " " + wrong.value.dump());
+    const Diagnosis d = misconfigured(wrong.golden, [&](Json& c) {
+      c[wrong.field] = wrong.value;
+      if (wrong.field == std::string("n_group")) c["topk_group"] = wrong.value;
+    });
+    ASSERT_FALSE(d.causes.empty()) << told(d);
+    EXPECT_EQ(d.causes[0].kind, wrong.kind) << told(d);
+    EXPECT_THAT(d.causes[0].text, HasSubstr(wrong.says)) << told(d);
+    EXPECT_EQ(d.first, wrong.first) << told(d);
+    EXPECT_EQ(d.unexplained, "") << told(d);
+  }
+}
+
+// What no config says: the graph itself is wrong.
+Diagnosis altered(const std::string& name, const graph::Op& op, const graph::Attributes& options) {
+  const Json config = config_of(name);
+  const auto prepared = loader::prepare({.model = golden(name).string()}, true);
+  EXPECT_TRUE(prepared) << prepared.error().message;
+  const Change change{.kind = "",
+                      .text = "",
+                      .node =
+                          [&](Rewriter& to, int index) {
+                            graph::Attributes attributes = to.node(index).attributes;
+                            if (to.node(index).op != &op) return false;
+                            for (const auto& [option, value] : options) attributes[option] = value;
+                            to.copy_with(index, std::move(attributes));
+                            return true;
+                          },
+                      .weight = {}};
+  const auto wrong = rewrite(*prepared->graph, change, nullptr);
+  return diagnosis_of(*wrong, name, config);
+}
+
+TEST(Altered, RoutersAndChunks) {
+  struct Wrong {
+    const char* golden;
+    const graph::Op& op;
+    graph::Attributes options;
+    std::string kind, says;
+  };
+  const std::string sigmoid = "sigmoid", of_chosen = "sigmoid_of_chosen", softmax = "softmax";
+  const std::vector<Wrong> all = {
+      {"llama4/chunks_top1", graph::kRouteExperts, {{"scoring", softmax}}, "expert scoring", "by a sigmoid of"},
+      {"gpt_oss/float", graph::kRouteExperts, {{"scoring", sigmoid}}, "expert scoring", "softmax over the chosen"},
+      {"deepseek_v3/halves_direct",
+       graph::kRouteExperts,
+       {{"scoring", softmax}},
+       "expert scoring",
+       "by a sigmoid of each"},
+      {"qwen3_moe/mixed_tied", graph::kRouteExperts, {{"scoring", of_chosen}}, "expert scoring", "softmax over all"},
+      {"mixtral/top2", graph::kRouteExperts, {{"scale", 2.0}}, "routed scaling factor", "by 1, this model by 2"},
+      {"llama/mha", graph::kAttention, {{"chunk", std::int64_t{16}}}, "attention chunk", "to all positions here"},
+  };
+  for (const Wrong& wrong : all) {
+    SCOPED_TRACE(std::string(wrong.golden) + " " + wrong.kind);
+    const Diagnosis d = altered(wrong.golden, wrong.op, wrong.options);
+    ASSERT_FALSE(d.causes.empty()) << told(d);
+    EXPECT_EQ(d.causes[0].kind, wrong.kind) << told(d);
+    EXPECT_THAT(d.causes[0].text, HasSubstr(wrong.says)) << told(d);
+    EXPECT_EQ(d.unexplained, "") << told(d);
+  }
 }
 
 // Without a config.json to go by, as for a GGUF file.

@@ -1,4 +1,4 @@
-// Attention: scale, softcap, window, and how q, k and v are cut into heads.
+// Attention: scale, softcap, window or chunk, and how q, k and v are cut into heads.
 #include <cmath>
 
 #include "graph/ops.h"
@@ -27,26 +27,58 @@ Change with(std::string kind, std::string text, const Node& like, const char* na
           .weight = {}};
 }
 
-void try_windows(Trial& trial, const Node& attention) {
-  const std::int64_t now = graph::integer(attention.attributes, "window");
-  const auto shown_window = [](std::int64_t w) {
-    return w == 0 ? std::string("all positions") : "the last " + std::to_string(w) + " positions (sliding window)";
-  };
-  const auto test = [&](std::int64_t window) {
-    if (window < 0 || window == now) return;
-    trial.test(with("sliding window",
-                    "the reference attends to " + shown_window(window) + " here, this model to " + shown_window(now),
-                    attention, "window", window));
-  };
-  test(0);
-  // A window that is missing, or too wide, shows first at the token that it hides something from.
-  for (std::int64_t w = trial.first_row() - 1; w <= trial.first_row() + 1; ++w) test(std::max<std::int64_t>(w, 1));
+// Which positions before it a token sees: of a window or a chunk, not both; 0: all.
+struct Reach {
+  std::int64_t window = 0, chunk = 0;
+  bool operator==(const Reach&) const = default;
+};
+
+Reach reach_of(const Node& node) {
+  const auto& attributes = node.attributes;
+  return {graph::integer(attributes, "window"), attributes.contains("chunk") ? graph::integer(attributes, "chunk") : 0};
+}
+
+std::string shown_reach(Reach r) {
+  if (r.window != 0) return "the last " + std::to_string(r.window) + " positions (sliding window)";
+  return r.chunk != 0 ? "its chunk of " + std::to_string(r.chunk) + " positions" : std::string("all positions");
+}
+
+void try_reach(Trial& trial, Reach now, Reach other) {
+  if (other == now) return;
+  trial.test({.kind = now.chunk != 0 || other.chunk != 0 ? "attention chunk" : "sliding window",
+              .text = "the reference attends to " + shown_reach(other) + " here, this model to " + shown_reach(now),
+              .node =
+                  [now, other](Rewriter& to, int index) {
+                    const Node& node = to.node(index);
+                    if (node.op != &graph::kAttention || reach_of(node) != now) return false;
+                    graph::Attributes attributes = node.attributes;
+                    attributes["window"] = other.window;
+                    attributes.erase("chunk");
+                    if (other.chunk != 0) attributes["chunk"] = other.chunk;
+                    to.copy_with(index, std::move(attributes));
+                    return true;
+                  },
+              .weight = {}});
+}
+
+void try_reaches(Trial& trial, const Node& attention) {
+  const Reach now = reach_of(attention);
+  try_reach(trial, now, {});
+  // One that is missing, or too wide, shows first at the token that it hides something from.
+  for (std::int64_t n = std::max<std::int64_t>(trial.first_row() - 1, 1); n <= trial.first_row() + 1; ++n) {
+    try_reach(trial, now, {.window = n});
+    try_reach(trial, now, {.chunk = n});
+  }
   // One that is too narrow hides first what the reference still sees: any wider one is possible.
   constexpr std::int64_t kMostTried = 96;
-  if (now > 0) {
-    for (std::int64_t w = 1; w < std::min(trial.rows(), kMostTried); ++w) test(w);
-    for (std::int64_t w = 128; w <= 8192; w *= 2) test(w), test(w + 1), test(w - 1);
-  }
+  const auto wider = [&](auto reach) {
+    for (std::int64_t n = 1; n < std::min(trial.rows(), kMostTried); ++n) try_reach(trial, now, reach(n));
+    for (std::int64_t n = 128; n <= 8192; n *= 2) {
+      for (const std::int64_t near : {n, n + 1, n - 1}) try_reach(trial, now, reach(near));
+    }
+  };
+  if (now.window > 0) wider([](std::int64_t n) { return Reach{.window = n}; });
+  if (now.chunk > 0) wider([](std::int64_t n) { return Reach{.chunk = n}; });
 }
 
 // The layout [heads, head_dim] of `x`'s maker, if it is a reshape into heads.
@@ -81,7 +113,7 @@ void try_attention(Trial& trial) {
   };
   if (cap != 0) trial.test(capped(0.0));
   trial.search({50, 30, 20, 15, 10}, 0.5, 500.0, capped);
-  try_windows(trial, attention);
+  try_reaches(trial, attention);
 }
 
 void try_heads(Trial& trial) {

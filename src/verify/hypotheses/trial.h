@@ -81,6 +81,7 @@ void try_norms(Trial& trial);
 void try_attention(Trial& trial);
 void try_heads(Trial& trial);
 void try_activations(Trial& trial);
+void try_experts(Trial& trial);
 void try_scales(Trial& trial);
 void try_biases(Trial& trial);
 void try_weights(Trial& trial);
