@@ -25,6 +25,20 @@ TEST(Scope, NamesAreThoseOfTheCheckpoint) {
   EXPECT_EQ(graph.weights()[1].name, "model.q_proj.bias");
 }
 
+TEST(Scope, AWeightIsAskedForOnceForEachUse) {
+  Graph graph;
+  const Scope w = Scope(graph) / "model";
+  const Embedding embed(w / "embed_tokens", 10, 8);
+  const Linear lm_head(w / "embed_tokens", 8, 10);  // tied
+  EXPECT_EQ(graph.weights().size(), 1u);
+  try {
+    const Linear again(w / "embed_tokens", 8, 10);
+    FAIL() << "taken twice";
+  } catch (const graph::GraphError& error) {
+    EXPECT_NE(std::string(error.what()).find("weight model.embed_tokens.weight is asked for twice"), std::string::npos);
+  }
+}
+
 TEST(Layers, NoteTheirModuleInTheGraph) {
   Graph graph;
   const Scope w = Scope(graph) / "model";

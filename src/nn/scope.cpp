@@ -1,5 +1,7 @@
 #include "nn/scope.h"
 
+#include <algorithm>
+
 namespace tenon::nn {
 
 Scope Scope::operator/(std::string_view child) const {
@@ -7,7 +9,14 @@ Scope Scope::operator/(std::string_view child) const {
 }
 
 Value Scope::weight(std::string_view tensor, std::vector<Dim> shape, WeightUse use) const {
-  return graph_->weight((*this / tensor).name_, std::move(shape), use);
+  const std::string name = (*this / tensor).name_;
+  // Two modules of one name are a slip: the tensor of the second would go unused, or the model would compute nonsense.
+  for (const auto& request : graph_->weights()) {
+    if (request.name != name || std::ranges::find(request.uses, use) == request.uses.end()) continue;
+    throw graph::GraphError("weight " + name +
+                            " is asked for twice: give each module its own name, and make one that is shared once");
+  }
+  return graph_->weight(name, std::move(shape), use);
 }
 
 Value Scope::tap(Value value) const {

@@ -25,7 +25,7 @@ class Scope {
   const std::string& name() const { return name_; }
   Graph& graph() const { return *graph_; }
 
-  /// The tensor `name() + "." + tensor` of the checkpoint.
+  /// The tensor `name() + "." + tensor` of the checkpoint. GraphError: it was asked for before, for the same use.
   Value weight(std::string_view tensor, std::vector<Dim> shape, WeightUse use) const;
 
   /// Names `value` by this module, for `tenon verify`; returns it.

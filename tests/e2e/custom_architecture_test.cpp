@@ -7,6 +7,7 @@
 #include <cstdlib>
 #include <fstream>
 
+#include "base/file.h"
 #include "base/json.h"
 #include "server_process.h"
 
@@ -183,13 +184,14 @@ TEST_F(CustomArchitecture, AnotherAbiOrNone) {
 
 TEST_F(CustomArchitecture, ACrashWhileLoading) {
   const fs::path path = plugin("crashing", "Crashing", "static const int crash = [] { std::abort(); return 1; }();\n");
-  EXPECT_THAT(refusal({path}), AllOf(HasSubstr("crashed (Aborted)"), HasSubstr("while it was loaded")));
+  EXPECT_THAT(refusal({path}),
+              AllOf(HasSubstr("crashing: plug-in "), HasSubstr("crashed (Aborted)"), HasSubstr("while it was loaded")));
 }
 
 TEST_F(CustomArchitecture, AnEndlessLoopWhileLoading) {
   const fs::path path = plugin("looping", "Looping",
                                "static const int loop = [] { for (volatile int i = 0;; i = i + 1) {} return 1; }();\n");
-  EXPECT_THAT(refusal({path}), HasSubstr("did not finish loading within 10 s"));
+  EXPECT_THAT(refusal({path}), AllOf(HasSubstr("looping: plug-in "), HasSubstr("did not finish loading within 10 s")));
 }
 
 TEST_F(CustomArchitecture, TwoOfOneName) {
@@ -197,6 +199,31 @@ TEST_F(CustomArchitecture, TwoOfOneName) {
               AllOf(HasSubstr("first"), HasSubstr("second"), HasSubstr("are both for SameName")));
   EXPECT_THAT(refusal({plugin("third", "ThirdName"), plugin("fourth", "FourthName", "", "\"ThirdName\"")}),
               AllOf(HasSubstr("third"), HasSubstr("fourth"), HasSubstr("are both for ThirdName")));
+}
+
+TEST_F(CustomArchitecture, AWeightThatIsLeftUnusedOrAskedForTwice) {
+  const fs::path path = folder("strict") / "glm4";
+  fs::copy(kExample / "glm4", path);
+  const std::string model = read_file((path / "model.cpp").string()).value();
+  // What the program says once model.cpp has `now` in the place of `was`.
+  const auto refusal_with = [&](const std::string& was, const std::string& now) {
+    std::string text = model;
+    const auto at = text.find(was);
+    EXPECT_NE(at, std::string::npos) << was;
+    write(path / "model.cpp", text.replace(at, was.size(), now));
+    const Finished end =
+        run({"bench", (kExample / "tiny").string(), "--custom-architectures", path.string()}, kCompileSeconds);
+    EXPECT_EQ(end.status, 1) << end.out << end.err;
+    return end.err.substr(std::min(end.err.find("tenon: "), end.err.size()));
+  };
+  EXPECT_THAT(
+      refusal_with("v_proj(w / \"v_proj\", c.hidden_size, c.num_key_value_heads * c.head_dim, c.attention_bias)",
+                   "v_proj(w / \"v_proj\", c.hidden_size, c.num_key_value_heads * c.head_dim)"),
+      AllOf(HasSubstr("tensor model.layers.0.self_attn.v_proj.bias in "),
+            HasSubstr("is not used by the architecture and not listed as ignored")));
+  EXPECT_THAT(refusal_with("post_mlp_layernorm(w / \"post_mlp_layernorm\"",
+                           "post_mlp_layernorm(w / \"post_attention_layernorm\""),
+              HasSubstr("weight model.layers.0.post_attention_layernorm.weight is asked for twice: "));
 }
 
 TEST_F(CustomArchitecture, AWorldWritablePath) {

@@ -2,6 +2,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cstring>
 #include <fstream>
 
 #include "base/file.h"
@@ -69,14 +70,59 @@ TEST(Verify, WhatIsNoReferenceIsOneSentence) {
   }
 }
 
+// A dump with other metadata in its header, and with `vocab` logits of one token in place of its own if that is not 0.
+fs::path relabelled(const fs::path& dump, const fs::path& directory, const Json& metadata, int vocab = 0) {
+  const std::string bytes = read_file(dump.string()).value();
+  std::uint64_t length = 0;
+  std::memcpy(&length, bytes.data(), sizeof length);
+  Json header = *parse_json(bytes.substr(sizeof length, length), "the header");
+  std::string data = bytes.substr(sizeof length + length);
+  if (vocab != 0) {
+    header = Json::object();
+    header["prompt.0.ids"] = {{"dtype", "I32"}, {"shape", {1}}, {"data_offsets", {0, 4}}};
+    header["prompt.0.logits"] = {{"dtype", "F32"}, {"shape", {1, vocab}}, {"data_offsets", {4, 4 + 4 * vocab}}};
+    data = std::string(static_cast<std::size_t>(4 + 4 * vocab), '\0');
+  }
+  header["__metadata__"] = metadata;
+  const std::string text = header.dump();
+  length = text.size();
+  const fs::path path = directory / "relabelled.safetensors";
+  std::ofstream file(path, std::ios::binary);
+  file.write(reinterpret_cast<const char*>(&length), sizeof length);
+  file << text << data;
+  return path;
+}
+
 TEST(Verify, ADumpOfAnotherModel) {
-  const Finished end = verify(kModel, kSource / "tests" / "data" / "stories260K" / "model.safetensors");
-  EXPECT_EQ(end.status, 1);
-  // Another family's dump of the same vocabulary: it cannot agree.
+  TempDir dir;
+  const fs::path dump = kModel / "reference.safetensors";
+  const auto refusal = [&](const Json& metadata, int vocab = 0) {
+    const Finished end = verify(kModel, relabelled(dump, dir.path(), metadata, vocab), kFloat32);
+    EXPECT_EQ(end.status, 1) << metadata.dump();
+    EXPECT_EQ(end.out, "");
+    EXPECT_THAT(end.err, HasSubstr("is of another model: "));
+    return end.err;
+  };
+  EXPECT_THAT(refusal({{"architecture", "MistralForCausalLM"}}),
+              HasSubstr("it was made of a MistralForCausalLM, and this is a LlamaForCausalLM"));
+  EXPECT_THAT(refusal({{"config", R"({"hidden_size": 64})"}}), HasSubstr("hidden_size is 64 there and 32 here"));
+  EXPECT_THAT(refusal(Json::object(), 5), HasSubstr("its logits are of a vocabulary of 5, this model's of 96"));
+  // Another family's dump of the same vocabulary, which does not say what it is of: it cannot agree.
   const fs::path other = kSource / "tests" / "golden" / "gemma3" / "tied_window" / "reference.safetensors";
   const Finished diverges = verify(kModel, other, kFloat32);
   EXPECT_EQ(diverges.status, 1);
   EXPECT_THAT(diverges.out, HasSubstr("are these the weights that the dump was made with?"));
+}
+
+// One architecture runs two classes, so that the dump may name either.
+TEST(Verify, ADumpOfAnotherClassOfTheSameArchitecture) {
+  TempDir dir;
+  const fs::path model = kSource / "tests" / "golden" / "llama4" / "chunks_top1";
+  const fs::path dump =
+      relabelled(model / "reference.safetensors", dir.path(), {{"architecture", "Llama4ForConditionalGeneration"}});
+  const Finished end = verify(model, dump, kFloat32);
+  EXPECT_EQ(end.status, 0) << end.err << end.out;
+  EXPECT_THAT(end.out, HasSubstr("AGREES"));
 }
 
 TEST(Verify, AnArchitectureOutOfTheTree) {

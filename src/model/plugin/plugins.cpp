@@ -27,12 +27,21 @@ Result<std::string> library_of(const fs::path& path) {
   return fs::exists(path / "CMakeLists.txt", error) ? build_cmake_project(path, sdk) : build_folder(path, sdk);
 }
 
+Result<OpenedPlugin> open(const std::string& library) {
+  TENON_TRY(check_abi(library));
+  TENON_TRY(probe_plugin(library));
+  return open_plugin(library);
+}
+
 Status load_plugin(const fs::path& path) {
   TENON_TRY(check_trusted(path));
   TENON_ASSIGN(const std::string library, library_of(path));
-  TENON_TRY(check_abi(library));
-  TENON_TRY(probe_plugin(library));
-  TENON_ASSIGN(const OpenedPlugin plugin, open_plugin(library));
+  const auto opened = open(library);
+  // A library in the cache does not say which of the user's folders it was made of.
+  if (!opened)
+    return library == path ? std::unexpected(opened.error())
+                           : wrap(opened.error(), "custom architecture " + path.string());
+  const OpenedPlugin& plugin = *opened;
   return register_architecture({plugin.family, plugin.architecture, path.string()});
 }
 
