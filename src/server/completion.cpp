@@ -42,6 +42,7 @@ Completion::Completion(ReplyIdentity identity, std::shared_ptr<Exchange> exchang
       metrics_(metrics),
       stream_(request.stream),
       include_usage_(request.include_usage),
+      continuous_usage_(request.include_usage && request.continuous_usage),
       parallel_tool_calls_(request.parallel_tool_calls),
       begin_(std::chrono::steady_clock::now()) {}
 
@@ -58,7 +59,7 @@ Status Completion::start(const generate::Generator& generator, ParsedRequest req
   if (self->stream_) {
     exchange->begin_events();
     for (std::size_t i = 0; self->identity_.chat && i < self->choices_.size(); ++i) {
-      exchange->send_event(dump(first_chunk(self->identity_, static_cast<int>(i))));
+      exchange->send_event(dump(first_chunk(self->identity_, static_cast<int>(i), self->continuous_usage())));
     }
   }
   return {};
@@ -178,7 +179,7 @@ void Completion::send(std::size_t index, const generate::Delta& delta) {
     chunk.index = static_cast<int>(index);
     const bool empty = chunk.text.empty() && chunk.reasoning.empty() && chunk.tool_calls.empty() &&
                        chunk.logprobs.is_null() && !chunk.finish_reason;
-    if (!empty) exchange_->send_event(dump(choice_chunk(identity_, chunk)));
+    if (!empty) exchange_->send_event(dump(choice_chunk(identity_, chunk, continuous_usage())));
   }
 }
 
@@ -200,14 +201,22 @@ void Completion::fail(const generate::Delta& last) {
   }
 }
 
-void Completion::finish() {
+Usage Completion::usage() const {
   Usage usage{.prompt_tokens = prompt_tokens_};
   for (const Choice& choice : choices_) {
     usage.completion_tokens += choice.completion_tokens;
     usage.cached_tokens += choice.cached_tokens;
   }
+  return usage;
+}
+
+std::optional<Usage> Completion::continuous_usage() const {
+  return continuous_usage_ ? std::optional(usage()) : std::nullopt;
+}
+
+void Completion::finish() {
   if (stream_) {
-    if (include_usage_) exchange_->send_event(dump(usage_chunk(identity_, usage)));
+    if (include_usage_) exchange_->send_event(dump(usage_chunk(identity_, usage())));
     exchange_->send_event("[DONE]");
     exchange_->end_events();
   } else {
@@ -220,7 +229,7 @@ void Completion::finish() {
                        .logprobs = take_logprobs(choice),
                        .finish_reason = choice.finish_reason});
     }
-    exchange_->respond(200, dump(reply_object(identity_, whole, usage)));
+    exchange_->respond(200, dump(reply_object(identity_, whole, usage())));
   }
   choices_.clear();
 }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -47,11 +48,13 @@ class Completion : public std::enable_shared_from_this<Completion> {
   Json take_logprobs(Choice& choice);
   void fail(const generate::Delta& last);
   void finish();
+  Usage usage() const;                            ///< of all choices so far
+  std::optional<Usage> continuous_usage() const;  ///< for a chunk, where the client wants it in each
 
   const ReplyIdentity identity_;
   const std::shared_ptr<Exchange> exchange_;
   Metrics& metrics_;
-  const bool stream_, include_usage_, parallel_tool_calls_;
+  const bool stream_, include_usage_, continuous_usage_, parallel_tool_calls_;
   const TimePoint begin_;
   std::int64_t prompt_tokens_ = 0;
   std::vector<Choice>

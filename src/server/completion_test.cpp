@@ -79,7 +79,7 @@ class FakeExchange final : public Exchange {
 
 class CompletionTest : public testing::Test {
  protected:
-  void start(bool stream, bool parallel = true, int n = 1) {
+  void start(bool stream, bool parallel = true, int n = 1, bool usage = false) {
     const generate::Generator generator({.engine = engine_,
                                          .tokenizer = std::make_shared<Bytes>(),
                                          .chat_template = std::make_shared<Template>(),
@@ -87,6 +87,7 @@ class CompletionTest : public testing::Test {
     ParsedRequest request;
     request.prompts.push_back({chat::RenderInput{}});
     request.stream = stream;
+    request.include_usage = request.continuous_usage = usage;
     request.n = n;
     request.tools = true;
     request.parallel_tool_calls = parallel;
@@ -145,6 +146,28 @@ TEST_F(CompletionTest, AStreamHasThemAsDeltas) {
   EXPECT_THAT(calls, ElementsAre("f{\"a\":1}", "g{}"));
   EXPECT_EQ(finish, "tool_calls");
   EXPECT_TRUE(exchange_->ended);
+}
+
+TEST_F(CompletionTest, EveryChunkHasTheUsageSoFarWhereItIsWanted) {
+  start(true, true, 2, true);
+  engine_->emit(0, "ab");
+  engine_->emit(1, "cde");
+  std::vector<int> tokens;
+  ASSERT_EQ(exchange_->events.back(), "[DONE]");
+  exchange_->events.pop_back();
+  for (const std::string& event : exchange_->events) {
+    const Json usage = Json::parse(event)["usage"];
+    EXPECT_EQ(usage["prompt_tokens"], 6);
+    tokens.push_back(usage["completion_tokens"].get<int>());
+  }
+  // Two first chunks, "a", "b", the end, "c", "d", "e", the end, and the usage at last.
+  EXPECT_THAT(tokens, ElementsAre(0, 0, 1, 2, 2, 3, 4, 5, 5, 5));
+}
+
+TEST_F(CompletionTest, ChunksHaveNoUsageElse) {
+  start(true);
+  engine_->emit(0, "ab");
+  for (const std::string& event : exchange_->events) EXPECT_EQ(event.find("usage"), std::string::npos) << event;
 }
 
 TEST_F(CompletionTest, OnlyOneCallWhereOneIsWanted) {

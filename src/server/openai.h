@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 
 #include "base/json.h"
@@ -25,7 +26,8 @@ struct ParsedRequest {
   chat::ReplyFormat format = {};  ///< of chat replies
   std::string model;
   bool stream = false;
-  bool include_usage = false;  ///< stream_options.include_usage
+  bool include_usage = false;     ///< stream_options.include_usage: a last chunk with it
+  bool continuous_usage = false;  ///< stream_options.continuous_usage_stats: every chunk has the usage so far
 };
 
 class Fields;
@@ -68,8 +70,8 @@ Json tool_call(const chat::ReplyPart& call, const std::string& id, int index = -
 
 Json reply_object(const ReplyIdentity& identity, const std::vector<ChoiceJson>& choices, Usage usage);
 /// The first chunk of a choice of a chat stream, which carries the role.
-Json first_chunk(const ReplyIdentity& identity, int index);
-Json choice_chunk(const ReplyIdentity& identity, const ChoiceJson& choice);
+Json first_chunk(const ReplyIdentity& identity, int index, std::optional<Usage> so_far = {});
+Json choice_chunk(const ReplyIdentity& identity, const ChoiceJson& choice, std::optional<Usage> so_far = {});
 Json usage_chunk(const ReplyIdentity& identity, Usage usage);
 
 /// {"error": {"message", "type", "param", "code"}}

@@ -20,13 +20,15 @@ const char* chunk_object(const ReplyIdentity& identity) {
   return identity.chat ? "chat.completion.chunk" : "text_completion";
 }
 
-Json chunk(const ReplyIdentity& identity, int index, Json delta_or_text, const ChoiceJson& more) {
+Json chunk(const ReplyIdentity& identity, int index, Json delta_or_text, const ChoiceJson& more,
+           std::optional<Usage> so_far) {
   Json out = envelope(identity, chunk_object(identity));
   Json choice = {{"index", index}};
   choice[identity.chat ? "delta" : "text"] = std::move(delta_or_text);
   choice["logprobs"] = more.logprobs;
   choice["finish_reason"] = reason(more.finish_reason);
   out["choices"] = Json::array({std::move(choice)});
+  if (so_far) out["usage"] = usage_object(*so_far);
   return out;
 }
 
@@ -63,17 +65,17 @@ Json reply_object(const ReplyIdentity& identity, const std::vector<ChoiceJson>& 
   return out;
 }
 
-Json first_chunk(const ReplyIdentity& identity, int index) {
-  return chunk(identity, index, {{"role", "assistant"}, {"content", ""}}, {});
+Json first_chunk(const ReplyIdentity& identity, int index, std::optional<Usage> so_far) {
+  return chunk(identity, index, {{"role", "assistant"}, {"content", ""}}, {}, so_far);
 }
 
-Json choice_chunk(const ReplyIdentity& identity, const ChoiceJson& choice) {
-  if (!identity.chat) return chunk(identity, choice.index, choice.text, choice);
+Json choice_chunk(const ReplyIdentity& identity, const ChoiceJson& choice, std::optional<Usage> so_far) {
+  if (!identity.chat) return chunk(identity, choice.index, choice.text, choice, so_far);
   Json delta = Json::object();
   if (!choice.reasoning.empty()) delta["reasoning_content"] = choice.reasoning;
   if (!choice.text.empty()) delta["content"] = choice.text;
   if (!choice.tool_calls.empty()) delta["tool_calls"] = choice.tool_calls;
-  return chunk(identity, choice.index, std::move(delta), choice);
+  return chunk(identity, choice.index, std::move(delta), choice, so_far);
 }
 
 Json usage_chunk(const ReplyIdentity& identity, Usage usage) {

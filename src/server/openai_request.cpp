@@ -119,6 +119,7 @@ Status parse_common(Fields& fields, const RequestDefaults& defaults, std::int64_
     if (!options->is_object()) return wrong("stream_options", "must be an object");
     Fields inner(*options);
     TENON_TRY(inner.boolean("include_usage", out.include_usage));
+    TENON_TRY(inner.boolean("continuous_usage_stats", out.continuous_usage));
     TENON_TRY(inner.no_others());
   }
   if (const Json* user = fields.find("user"); user && !user->is_string()) return wrong("user", "must be a string");

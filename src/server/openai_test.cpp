@@ -62,7 +62,7 @@ TEST(OpenAiRequest, ReadsEveryParameter) {
   const ParsedRequest request = chat(R"({
     "temperature": 0.5, "top_p": 0.9, "min_p": 0.1, "top_k": 40, "seed": -7, "stop": ["a", "b"],
     "stop_token_ids": [3, 4], "ignore_eos": true, "skip_special_tokens": false, "max_tokens": 5, "stream": true,
-    "stream_options": {"include_usage": true}, "add_generation_prompt": false, "user": "u",
+    "stream_options": {"include_usage": true, "continuous_usage_stats": true}, "add_generation_prompt": false, "user": "u",
     "chat_template_kwargs": {"enable_thinking": false}})");
   const auto& generate = request.generate;
   EXPECT_FLOAT_EQ(generate.sampling.temperature, 0.5f);
@@ -77,6 +77,7 @@ TEST(OpenAiRequest, ReadsEveryParameter) {
   EXPECT_EQ(generate.max_tokens, 5);
   EXPECT_TRUE(request.stream);
   EXPECT_TRUE(request.include_usage);
+  EXPECT_TRUE(request.continuous_usage);
   const auto& input = std::get<chat::RenderInput>(request.prompts[0].value);
   EXPECT_FALSE(input.add_generation_prompt);
   EXPECT_EQ(input.kwargs["enable_thinking"], false);
