@@ -1,14 +1,16 @@
 #!/usr/bin/env python3
 """Writes Llama-3.2-1B-shaped checkpoints of random weights for speed measurements (never for their output).
 
-  bench/make_model.py OUT [--layers 16] [--formats bfloat16,q8_0,q4_0,gguf_bf16]
+  bench/make_model.py OUT [--layers 16] [--formats bfloat16,q8_0,q4_0,gguf_bf16] [--tokenizer FOLDER]
 
+FOLDER has the tokenizer.json and tokenizer_config.json of a Llama 3: a model that is to be served needs them.
 bfloat16 is a SafeTensors directory OUT/bfloat16; the others are GGUF files OUT/NAME.gguf that llama.cpp loads as well.
 Needs numpy and gguf (tools/requirements.txt).
 """
 import argparse
 import json
 import pathlib
+import shutil
 
 import numpy as np
 
@@ -51,8 +53,10 @@ def random_blocks(name, shape, random):
     return block.reshape(rows, -1)
 
 
-def write_safetensors(folder, layers):
+def write_safetensors(folder, layers, tokenizer):
     folder.mkdir(parents=True, exist_ok=True)
+    for name in ("tokenizer.json", "tokenizer_config.json") if tokenizer else ():
+        shutil.copyfile(tokenizer / name, folder / name)
     config = dict(architectures=["LlamaForCausalLM"], model_type="llama", hidden_size=SHAPE["hidden"],
                   intermediate_size=SHAPE["intermediate"], num_hidden_layers=layers, hidden_act="silu",
                   num_attention_heads=SHAPE["heads"], num_key_value_heads=SHAPE["kv_heads"], head_dim=SHAPE["head_dim"],
@@ -76,7 +80,37 @@ def write_safetensors(folder, layers):
             f.write(data.tobytes())
 
 
-def write_gguf(path, name, layers):
+def add_made_up_vocabulary(w):
+    """llama.cpp wants one, `tenon bench` does not look at it."""
+    specials = [b"<unk>", b"<s>", b"</s>"] + [b"<0x%02X>" % i for i in range(256)]
+    w.add_tokenizer_model("llama")
+    w.add_token_list(specials + [b"t%d" % i for i in range(SHAPE["vocab"] - len(specials))])
+    w.add_token_scores([0.0] * SHAPE["vocab"])
+    w.add_token_types([2, 3, 3] + [6] * 256 + [1] * (SHAPE["vocab"] - len(specials)))
+    w.add_bos_token_id(1)
+    w.add_eos_token_id(2)
+
+
+def add_tokenizer(w, folder):
+    """Llama 3's, of byte pairs."""
+    description = json.loads((folder / "tokenizer.json").read_text(encoding="utf-8"))
+    ids = dict(description["model"]["vocab"])
+    ids |= {token["content"]: token["id"] for token in description["added_tokens"]}
+    special = {token["id"] for token in description["added_tokens"] if token["special"]}
+    texts = {i: text for text, i in ids.items()}
+    if set(texts) != set(range(SHAPE["vocab"])):
+        raise SystemExit(f"{folder}: {len(texts)} tokens, not the {SHAPE['vocab']} of Llama 3")
+    merges = [m if isinstance(m, str) else " ".join(m) for m in description["model"]["merges"]]
+    w.add_tokenizer_model("gpt2")
+    w.add_tokenizer_pre("llama-bpe")
+    w.add_token_list([texts[i] for i in range(SHAPE["vocab"])])
+    w.add_token_types([3 if i in special else 1 for i in range(SHAPE["vocab"])])
+    w.add_token_merges(merges)
+    w.add_bos_token_id(128000)
+    w.add_eos_token_id(128001)
+
+
+def write_gguf(path, name, layers, tokenizer):
     import gguf
 
     w = gguf.GGUFWriter(path, "llama")
@@ -90,14 +124,10 @@ def write_gguf(path, name, layers):
     w.add_rope_freq_base(500000.0)
     w.add_layer_norm_rms_eps(1e-5)
     w.add_vocab_size(SHAPE["vocab"])
-    # A made-up vocabulary: llama.cpp wants one, `tenon bench` does not look at it.
-    specials = [b"<unk>", b"<s>", b"</s>"] + [b"<0x%02X>" % i for i in range(256)]
-    w.add_tokenizer_model("llama")
-    w.add_token_list(specials + [b"t%d" % i for i in range(SHAPE["vocab"] - len(specials))])
-    w.add_token_scores([0.0] * SHAPE["vocab"])
-    w.add_token_types([2, 3, 3] + [6] * 256 + [1] * (SHAPE["vocab"] - len(specials)))
-    w.add_bos_token_id(1)
-    w.add_eos_token_id(2)
+    if tokenizer:
+        add_tokenizer(w, tokenizer)
+    else:
+        add_made_up_vocabulary(w)
     random = np.random.default_rng(1)
     types = dict(q8_0=gguf.GGMLQuantizationType.Q8_0, q4_0=gguf.GGMLQuantizationType.Q4_0,
                  gguf_bf16=gguf.GGMLQuantizationType.BF16)
@@ -119,13 +149,14 @@ def main():
     parser.add_argument("out", type=pathlib.Path)
     parser.add_argument("--layers", type=int, default=16)
     parser.add_argument("--formats", default="bfloat16,q8_0,q4_0")
+    parser.add_argument("--tokenizer", type=pathlib.Path)
     args = parser.parse_args()
     for name in args.formats.split(","):
         if name == "bfloat16":
-            write_safetensors(args.out / name, args.layers)
+            write_safetensors(args.out / name, args.layers, args.tokenizer)
         else:
             args.out.mkdir(parents=True, exist_ok=True)
-            write_gguf(args.out / f"{name}.gguf", name, args.layers)
+            write_gguf(args.out / f"{name}.gguf", name, args.layers, args.tokenizer)
 
 
 if __name__ == "__main__":
