@@ -1,3 +1,3 @@
 # The folders of src/, floor first.
 set(TENON_FOLDERS base tensor kernels weights graph nn model architectures scaffold runtime compiler hub loader kvcache batch
-                  scheduler sampler engine tokenizer chat generate server verify cli)
+                  scheduler grammar sampler engine tokenizer chat generate server verify cli)

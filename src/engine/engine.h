@@ -28,6 +28,9 @@ struct Request {
   int priority = 0;             ///< lower runs earlier; equals in order of arrival
   double timeout = 0;           ///< seconds from submission, after which it ends with kTimeout; 0: none
   std::string cache_salt = {};  ///< prefixes are shared only among requests of the same salt
+  /// What the reply must be, at its beginning; null: anything. Where it allows nothing more the reply ends with kStop,
+  /// in an event without a token.
+  std::shared_ptr<grammar::Matcher> matcher = {};
 };
 
 enum class FinishReason : std::uint8_t { kNone, kStop, kLength, kCancelled, kError, kTimeout };

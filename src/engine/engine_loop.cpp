@@ -105,6 +105,7 @@ Result<RequestId> EngineLoop::submit(Request request, std::shared_ptr<Sink> sink
   if (active->sampling.penalizes()) {
     active->history.begin(active->tokens, static_cast<std::size_t>(std::min<std::int64_t>(active->max_tokens, 1024)));
   }
+  active->matcher = std::move(request.matcher);
   active->sink = std::move(sink);
   active->priority = request.priority;
   active->cache_salt = std::move(request.cache_salt);
@@ -257,14 +258,35 @@ void EngineLoop::sample_row(Draw& draw, std::span<const float> logits, sampler::
       draw.sampled.logprobs = sampler::score(logits, draw.scored, request.prompt_logprobs, scratch);
       return;
     }
-    if (request.reads_only) return;
-    const bool may_stop = request.length() - request.prompt_length >= request.min_tokens;
-    draw.sampled = sample_(
-        logits, request.sampling, request.length(), scratch,
-        {.history = &request.history, .banned = may_stop ? std::span<const std::int32_t>() : request.stop_token_ids});
-    if (draw.sampled.token < 0) draw.error = "the model returned no usable logits (all of them NaN or -inf)";
+    if (!request.reads_only) sample_token(draw, logits, scratch);
   } catch (const std::exception& exception) {
     draw.error = std::string("sampling failed: ") + exception.what();
+  }
+}
+
+void EngineLoop::sample_token(Draw& draw, std::span<const float> logits, sampler::Scratch& scratch) const {
+  const Active& request = *draw.request;
+  grammar::Matcher* const matcher = request.matcher.get();
+  sampler::Constraints constraints{.history = &request.history};
+  const bool may_stop = request.length() - request.prompt_length >= request.min_tokens;
+  if (!may_stop) constraints.banned = request.stop_token_ids;
+  if (matcher != nullptr) {
+    constraints.allowed = matcher->mask();
+    if (constraints.allowed.empty()) {
+      draw.error = "the reply cannot follow its grammar: " + matcher->error();
+      return;
+    }
+  }
+  draw.sampled = sample_(logits, request.sampling, request.length(), scratch, constraints);
+  if (draw.sampled.token < 0 && matcher != nullptr && !may_stop) {
+    constraints.banned = {};  // the grammar allows nothing but the end, which min_tokens cannot put off
+    draw.sampled = sample_(logits, request.sampling, request.length(), scratch, constraints);
+  }
+  if (draw.sampled.token < 0) {
+    draw.error = matcher != nullptr ? "the model returned no usable logits for the tokens that the grammar allows"
+                                    : "the model returned no usable logits (all of them NaN or -inf)";
+  } else if (matcher != nullptr && !stops(request, draw.sampled.token) && !matcher->accept(draw.sampled.token)) {
+    draw.error = "the reply cannot follow its grammar: " + matcher->error();
   }
 }
 
@@ -307,15 +329,20 @@ void EngineLoop::settle(Draw& draw) {
                    .cached_tokens = request.cached,
                    .queue_seconds = request.queue_seconds};
   if (request.sampling.top_logprobs >= 0) event.logprobs = std::move(draw.sampled.logprobs);
-  const bool finished = event.finish != FinishReason::kNone;
+  const bool complete = event.finish != FinishReason::kStop && request.matcher && request.matcher->complete();
+  if (complete) event.finish = FinishReason::kNone;  // unlike a stop token, this one is part of the reply
+  const bool finished = complete || event.finish != FinishReason::kNone;
   post(request, std::move(event));
+  if (complete) post(request, {.id = request.id, .finish = FinishReason::kStop, .cached_tokens = request.cached});
   if (finished) end(request, counters_.requests_finished);
 }
 
+bool EngineLoop::stops(const Active& request, std::int32_t token) {
+  return std::ranges::find(request.stop_token_ids, token) != request.stop_token_ids.end();
+}
+
 FinishReason EngineLoop::finish_reason(const Active& request) const {
-  if (std::ranges::find(request.stop_token_ids, request.tokens.back()) != request.stop_token_ids.end()) {
-    return FinishReason::kStop;
-  }
+  if (stops(request, request.tokens.back())) return FinishReason::kStop;
   return request.length() == request.prompt_length + request.max_tokens ? FinishReason::kLength : FinishReason::kNone;
 }
 

@@ -48,6 +48,8 @@ class EngineLoop final : public Engine {
     bool reads_only = false;        ///< ends where its first token would be sampled
     bool ended = false;             ///< its last event is posted
     sampler::TokenHistory history;  ///< if its sampling penalizes
+    /// Has taken each drawn token once, so that preemption leaves it alone; null: none.
+    std::shared_ptr<grammar::Matcher> matcher;
     std::shared_ptr<Sink> sink;
     std::optional<TimePoint> deadline;
     std::int64_t counted = 0;  ///< prompt tokens already in the counters: those computed anew count once
@@ -76,11 +78,13 @@ class EngineLoop final : public Engine {
   void sample(std::span<const float> logits);
   void settle(Draw& draw);
   void sample_row(Draw& draw, std::span<const float> logits, sampler::Scratch& scratch) const;
+  void sample_token(Draw& draw, std::span<const float> logits, sampler::Scratch& scratch) const;
   void settle(std::span<const scheduler::Work> work);
   void publish();
 
   void end_early(RequestId id, FinishReason reason);
   Status check(const Request& request) const;
+  static bool stops(const Active& request, std::int32_t token);
   FinishReason finish_reason(const Active& request) const;
   void post(Active& request, TokenEvent event);
   void end(Active& request, std::int64_t& counter);

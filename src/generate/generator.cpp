@@ -34,6 +34,18 @@ class EngineReply final : public Reply {
   const std::shared_ptr<ReplyState> state_;
 };
 
+grammar::Vocabulary vocabulary_of(const tokenizer::Tokenizer& tokenizer, const std::vector<std::int32_t>& eos) {
+  grammar::Vocabulary out;
+  out.eos_token_ids = eos;
+  std::erase_if(out.eos_token_ids, [&](std::int32_t id) { return id < 0 || id >= tokenizer.vocab_size(); });
+  for (std::int32_t id = 0; id < tokenizer.vocab_size(); ++id) {
+    out.tokens.push_back({.bytes = tokenizer::token_bytes(tokenizer, id), .special = tokenizer.is_special(id)});
+  }
+  // What ends the reply is never part of it, even where the tokenizer takes it for a text.
+  for (const std::int32_t id : out.eos_token_ids) out.tokens[static_cast<std::size_t>(id)].special = true;
+  return out;
+}
+
 const char* prompt_param(bool chat) { return chat ? "messages" : "prompt"; }
 
 Status check_stops(const std::vector<std::string>& stops) {
@@ -57,7 +69,12 @@ Status check_stops(const std::vector<std::string>& stops) {
 
 }  // namespace
 
-Generator::Generator(Parts parts) : parts_(std::move(parts)) { TENON_CHECK(parts_.engine && parts_.tokenizer); }
+Generator::Generator(Parts parts) : parts_(std::move(parts)) {
+  TENON_CHECK(parts_.engine && parts_.tokenizer);
+  grammars_ = grammar::Compiler::create([tokenizer = parts_.tokenizer, eos = parts_.eos_token_ids] {
+    return Result<grammar::Vocabulary>(vocabulary_of(*tokenizer, eos));
+  });
+}
 
 Result<EncodedPrompt> Generator::encode_checked(Prompt prompt) const {
   if (auto* encoded = std::get_if<EncodedPrompt>(&prompt.value)) return std::move(*encoded);
@@ -103,6 +120,10 @@ Result<std::unique_ptr<Reply>> Generator::start(GenerateRequest request, DeltaSi
   if (!request.ignore_eos) {
     stop_token_ids.insert(stop_token_ids.end(), parts_.eos_token_ids.begin(), parts_.eos_token_ids.end());
   }
+  std::shared_ptr<grammar::Matcher> matcher;
+  if (request.grammar) {
+    TENON_ASSIGN(matcher, request.grammar->matcher());
+  }
   auto state = std::make_shared<ReplyState>();
   auto stream = std::make_shared<TokenStream>(parts_.tokenizer,
                                               StreamOptions{.skip_special_tokens = request.skip_special_tokens,
@@ -127,7 +148,8 @@ Result<std::unique_ptr<Reply>> Generator::start(GenerateRequest request, DeltaSi
                                    .prompt_logprobs = request.prompt_logprobs,
                                    .priority = request.priority,
                                    .timeout = request.timeout,
-                                   .cache_salt = std::move(request.cache_salt)},
+                                   .cache_salt = std::move(request.cache_salt),
+                                   .matcher = std::move(matcher)},
                                   std::move(events));
   if (!id) {
     // The engine does not know what the client calls its prompt.

@@ -15,6 +15,7 @@
 #include "base/result.h"
 #include "chat/chat_template.h"
 #include "engine/engine.h"
+#include "grammar/grammar.h"
 #include "tokenizer/tokenizer.h"
 
 namespace tenon::generate {
@@ -46,6 +47,8 @@ struct GenerateRequest {
   double timeout = 0;           ///< seconds until it ends with kTimeout; 0: none
   std::string cache_salt = {};  ///< prefixes are shared only among requests of the same salt
   int prompt_logprobs = -1;     ///< -1: none; else logprobs of the prompt's tokens, and of this many best ones each
+  std::shared_ptr<const grammar::Grammar> grammar =
+      {};  ///< what the reply must be (Generator::grammars); null: anything
 };
 
 /// A token's bytes (tokenizer::token_bytes) and the logarithm of its probability, which may be -inf.
@@ -101,12 +104,15 @@ class Generator {
   const engine::Engine& engine() const { return *parts_.engine; }
   const tokenizer::Tokenizer& tokenizer() const { return *parts_.tokenizer; }
   const Parts& parts() const { return parts_; }
+  /// Grammars over this model's tokens.
+  grammar::Compiler& grammars() const { return *grammars_; }
   bool has_chat_template() const { return parts_.chat_template != nullptr; }
 
  private:
   Result<EncodedPrompt> encode_checked(Prompt prompt) const;
 
   Parts parts_;
+  std::unique_ptr<grammar::Compiler> grammars_;
 };
 
 }  // namespace tenon::generate

@@ -39,11 +39,28 @@ void shift_and_scale(std::span<const float> logits, float max, float temperature
   for (std::size_t i = 0; i < logits.size(); ++i) out[i] = (logits[i] - max) * scale;
 }
 
+// -inf where the mask has no bit. Most words of a mask are all set or all clear.
+void forbid(std::span<const std::uint32_t> allowed, std::span<float> logits) {
+  constexpr std::size_t kBits = 32;
+  const std::size_t known = std::min(logits.size(), allowed.size() * kBits);
+  for (std::size_t begin = 0; begin < known; begin += kBits) {
+    const std::uint32_t word = allowed[begin / kBits];
+    if (word == ~std::uint32_t{0}) continue;
+    const std::size_t count = std::min(kBits, known - begin);
+    for (std::size_t i = 0; i < count; ++i) {
+      if ((word >> i & 1) == 0) logits[begin + i] = -kInfinity;
+    }
+  }
+  std::ranges::fill(logits.subspan(known), -kInfinity);
+}
+
 // The logits after what the request's parameters and past do to them.
 std::span<const float> adjust(std::span<const float> logits, const SamplingParams& params,
                               const Constraints& constraints, std::vector<float>& out) {
   const bool penalizes = constraints.history != nullptr && params.penalizes();
-  if (!penalizes && params.logit_bias.empty() && constraints.banned.empty()) return logits;
+  if (!penalizes && params.logit_bias.empty() && constraints.banned.empty() && constraints.allowed.empty()) {
+    return logits;
+  }
   out.assign(logits.begin(), logits.end());
   const auto known = [&](std::int32_t token) { return token >= 0 && static_cast<std::size_t>(token) < out.size(); };
   for (const auto& [token, bias] : params.logit_bias) {
@@ -52,6 +69,7 @@ std::span<const float> adjust(std::span<const float> logits, const SamplingParam
   for (const std::int32_t token : constraints.banned) {
     if (known(token)) out[static_cast<std::size_t>(token)] = -kInfinity;
   }
+  if (!constraints.allowed.empty()) forbid(constraints.allowed, out);
   if (!penalizes) return out;
   for (const auto& [token, drawn] : constraints.history->entries()) {
     if (!known(token)) continue;

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "grammar/grammar.h"
 #include "sampler/token_history.h"
 
 namespace tenon::sampler {
@@ -37,6 +38,9 @@ struct SamplingParams {
 struct Constraints {
   const TokenHistory* history = nullptr;      ///< needed where the parameters penalize
   std::span<const std::int32_t> banned = {};  ///< not drawn at this position
+  /// What else is not drawn (grammar::Matcher::mask): a bit for each token, lowest first, clear for those; tokens
+  /// beyond its words are not drawn either. Empty: all may be.
+  std::span<const std::uint32_t> allowed = {};
 };
 
 struct TokenLogprobs {
@@ -55,12 +59,12 @@ struct Scratch {
   std::vector<std::pair<float, std::int32_t>> members, work;
 };
 
-/// Draws the token at `position` of its sequence. First logit_bias, the ban, and the penalties change the logits, in
-/// this order and with vLLM's meaning (repetition over prompt and reply, then frequency and presence over the reply).
-/// Then order and meaning as in transformers: temperature, top_k (those equal to the k-th stay), top_p (the smallest
-/// set of the best whose probabilities sum to at least top_p), min_p (relative to the best). Greedy: the largest logit,
-/// the smallest token among equals. NaN counts as -inf. Uniform numbers come from a counter-based generator (Philox
-/// 4x32-10) keyed by (seed, position). Logprobs are those of the raw logits.
+/// Draws the token at `position` of its sequence. First logit_bias, what must not be drawn, and the penalties change
+/// the logits, in this order and with vLLM's meaning (repetition over prompt and reply, then frequency and presence
+/// over the reply). Then order and meaning as in transformers: temperature, top_k (those equal to the k-th stay), top_p
+/// (the smallest set of the best whose probabilities sum to at least top_p), min_p (relative to the best). Greedy: the
+/// largest logit, the smallest token among equals. NaN counts as -inf. Uniform numbers come from a counter-based
+/// generator (Philox 4x32-10) keyed by (seed, position). Logprobs are those of the raw logits.
 Sampled sample(std::span<const float> logits, const SamplingParams& params, std::int64_t position, Scratch& scratch,
                const Constraints& constraints = {});
 

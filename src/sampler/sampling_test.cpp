@@ -338,6 +338,37 @@ TEST(Banned, TokensAreNeverDrawn) {
   EXPECT_EQ(sample(logits, {}, 0, scratch, {.banned = std::vector{0, 1, 2}}).token, -1);
 }
 
+TEST(Allowed, NothingElseIsDrawnAndTheRestIsAsIfItWereAlone) {
+  const auto logits = random_logits(100, 3);
+  const std::vector<std::uint32_t> mask{0, ~0u, 1u << 5};  // 32 to 63, and 69; those from 96 on have no word
+  std::vector<float> alone(logits.size(), -kInf);
+  for (std::size_t t = 32; t < 64; ++t) alone[t] = logits[t];
+  alone[69] = logits[69];
+  Scratch scratch;
+  for (const SamplingParams& p : {SamplingParams{}, SamplingParams{.temperature = 0}, SamplingParams{.top_k = 5},
+                                  SamplingParams{.top_p = 0.8f, .min_p = 0.01f}}) {
+    for (int i = 0; i < 300; ++i) {
+      const auto drawn = sample(logits, p, i, scratch, {.allowed = mask}).token;
+      EXPECT_TRUE((drawn >= 32 && drawn < 64) || drawn == 69) << drawn;
+      EXPECT_EQ(drawn, sample(alone, p, i, scratch).token);
+    }
+  }
+  const std::vector<std::uint32_t> none{0, 0, 0}, longer{0, 0, 0, ~0u, ~0u}, one{1u << 7};
+  EXPECT_EQ(sample(logits, {}, 0, scratch, {.allowed = none}).token, -1);
+  EXPECT_GE(sample(logits, {}, 0, scratch, {.allowed = longer}).token, 96);
+  EXPECT_EQ(sample(logits, {}, 0, scratch, {.banned = std::vector{7}, .allowed = one}).token, -1);
+}
+
+TEST(Allowed, NeitherABiasNorLogprobsPassTheMask) {
+  const std::vector logits{1.0f, 2.0f, 3.0f};
+  const std::vector<std::uint32_t> mask{0b001};
+  Scratch scratch;
+  const SamplingParams p{.temperature = 0, .top_logprobs = 1, .logit_bias = {{2, 100.0f}}};
+  const auto s = sample(logits, p, 0, scratch, {.allowed = mask});
+  EXPECT_EQ(s.token, 0);
+  EXPECT_EQ(s.logprobs.top[0].first, 2);  // of the raw logits
+}
+
 TEST(History, HoldsEachTokenOnceInOrder) {
   TokenHistory history;
   history.begin(std::vector{9, 3, 9, 1}, 2);
