@@ -74,3 +74,12 @@ put("hub_names", "index", '{"metadata": {}, "weight_map": {"a": "model-00001-of-
 put("hub_names", "list", "config.json\ntokenizer.json\nmodel.safetensors.index.json\nsub/x.safetensors\nx.gguf\na.bin")
 put("hub_names", "list_single", "config.json\nchat_template.jinja\nmodel.safetensors")
 put("hub_names", "escape", "../../x")
+
+put("gbnf", "list", """# a list
+root  ::= "- " Item-name ("\\n- "
+          Item-name)*   # continued
+Item-name ::= [a-zA-Z_] [^\\n \\]-]{0,3} | "\\x41\\u00e9\\"\\\\" | other?
+other ::= .{2} "!" | [0-9+-]+
+""")
+put("gbnf", "recursive", 'root ::= "(" root ")" | "x" | ""\n')
+put("gbnf", "repeat", 'root ::= a{2} a{2,} a{,3}\na ::= ([/&~[]+ "/")?\n')

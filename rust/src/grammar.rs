@@ -20,8 +20,11 @@ const MAX_LEXER_STATES: usize = 20_000;
 const INITIAL_LEXER_FUEL: u64 = 2_000_000;
 const MAX_GRAMMAR_SIZE: usize = 200_000;
 const MAX_NESTING: usize = 200;
-/// So many characters at most between two parts of a JSON text: small models write nothing else when they may.
-const WHITESPACE: &str = r"[\x20\x0A\x0D\x09]{1,16}";
+/// Bytes. The work for a regex grows faster than its size: one of this size takes less than a second.
+const MAX_REGEX: usize = 8 << 10;
+/// Between two parts of a JSON text: a space, or a line break and an indentation. Bounded, because small models write
+/// nothing else when they may.
+const WHITESPACE: &str = r"\x20|\x0D?\x0A(\x20{0,32}|\x09{0,16})";
 
 pub struct Vocabulary {
     factory: ParserFactory,
@@ -49,6 +52,30 @@ fn vocabulary(words: Vec<Vec<u8>>, eos: &[u32]) -> anyhow::Result<Vocabulary> {
     limits.max_grammar_size = MAX_GRAMMAR_SIZE;
     limits.verbose_errors = false;
     Ok(Vocabulary { factory })
+}
+
+/// Regexes that are too long, in a schema's "pattern" and "patternProperties".
+fn check_patterns(schema: &Value) -> Outcome<()> {
+    match schema {
+        Value::Array(items) => items.iter().try_for_each(check_patterns),
+        Value::Object(object) => object.iter().try_for_each(|(key, value)| {
+            match (key.as_str(), value) {
+                ("pattern", Value::String(pattern)) => check_regex(pattern)?,
+                ("patternProperties", Value::Object(patterns)) => patterns.keys().try_for_each(|p| check_regex(p))?,
+                _ => {}
+            }
+            check_patterns(value)
+        }),
+        _ => Ok(()),
+    }
+}
+
+fn check_regex(regex: &str) -> Outcome<()> {
+    if regex.len() > MAX_REGEX {
+        let size = regex.len();
+        return Err(invalid(format!("a regular expression has {size} bytes, but at most {MAX_REGEX} are allowed")));
+    }
+    Ok(())
 }
 
 /// A schema with our options, which the client's own ("x-guidance") do not override.
@@ -82,9 +109,13 @@ fn top_level(kind: &str, source: &str) -> Outcome<TopLevelGrammar> {
     let grammar = match kind {
         "json_schema" => {
             let schema = serde_json::from_str(source).map_err(|e| invalid(format!("not JSON: {e}")))?;
+            check_patterns(&schema)?;
             GrammarWithLexer::from_json_schema(with_options(schema)?)
         }
-        "regex" => GrammarWithLexer::from_regex(source),
+        "regex" => {
+            check_regex(source)?;
+            GrammarWithLexer::from_regex(source)
+        }
         "lark" => GrammarWithLexer::from_lark(source.to_string()),
         _ => return Err(invalid(format!("there is no kind of grammar '{kind}'"))),
     };
@@ -364,8 +395,13 @@ mod tests {
             ("regex", r"(\w|\d|\s|.){1,5000}x".to_string()),
             ("regex", "(x+x+)+y".to_string()),
             ("regex", "a".repeat(60_000)),
-            ("regex", "a|".repeat(30_000)),
-            ("regex", "a?".repeat(10_000) + &"a".repeat(10_000)),
+            ("regex", "a".repeat(8192)),
+            ("regex", "a|".repeat(4096)),
+            ("regex", "a?".repeat(2700) + &"a".repeat(2700)),
+            ("lark", format!("start: A\nA: {}", "\"a\"? ".repeat(5000))),
+            ("json_schema", json!({"patternProperties": {"a?".repeat(5000): {}}}).to_string()),
+            ("json_schema", json!({"items": [{"pattern": "a?".repeat(5000)}]}).to_string()),
+            ("json_schema", json!({"type": "string", "pattern": "a?".repeat(4000)}).to_string()),
             ("lark", format!("start: {}", deep("(", ")", 100_000))),
             ("lark", format!("start: {}", "\"a\" ".repeat(10_000))),
             ("lark", "start: start start | start | \"a\" |".to_string()),

@@ -33,7 +33,8 @@ struct Request {
   std::shared_ptr<grammar::Matcher> matcher = {};
 };
 
-enum class FinishReason : std::uint8_t { kNone, kStop, kLength, kCancelled, kError, kTimeout };
+/// kGrammar: what the request's matcher says failed, as one that grows beyond its bounds; the fault is the request's.
+enum class FinishReason : std::uint8_t { kNone, kStop, kLength, kCancelled, kError, kTimeout, kGrammar };
 
 /// What one step made for one request.
 struct TokenEvent {
@@ -44,7 +45,7 @@ struct TokenEvent {
   /// Of the prompt's next tokens, in order from the second one on, in as many events as it takes; before the first
   /// token's event or with it.
   std::vector<sampler::TokenLogprobs> prompt_logprobs = {};
-  std::string error;               ///< of kError
+  std::string error;               ///< of kError and kGrammar
   std::int64_t cached_tokens = 0;  ///< of the prompt, taken from the prefix cache
   double queue_seconds = 0;        ///< that the request waited before it first ran
 };

@@ -252,6 +252,7 @@ void EngineLoop::sample(std::span<const float> logits) {
 
 void EngineLoop::sample_row(Draw& draw, std::span<const float> logits, sampler::Scratch& scratch) const {
   draw.error.clear();
+  draw.fault = FinishReason::kError;
   try {
     const Active& request = *draw.request;
     if (draw.scored >= 0) {
@@ -272,10 +273,7 @@ void EngineLoop::sample_token(Draw& draw, std::span<const float> logits, sampler
   if (!may_stop) constraints.banned = request.stop_token_ids;
   if (matcher != nullptr) {
     constraints.allowed = matcher->mask();
-    if (constraints.allowed.empty()) {
-      draw.error = "the reply cannot follow its grammar: " + matcher->error();
-      return;
-    }
+    if (constraints.allowed.empty()) return fail_by_grammar(draw);
   }
   draw.sampled = sample_(logits, request.sampling, request.length(), scratch, constraints);
   if (draw.sampled.token < 0 && matcher != nullptr && !may_stop) {
@@ -286,8 +284,13 @@ void EngineLoop::sample_token(Draw& draw, std::span<const float> logits, sampler
     draw.error = matcher != nullptr ? "the model returned no usable logits for the tokens that the grammar allows"
                                     : "the model returned no usable logits (all of them NaN or -inf)";
   } else if (matcher != nullptr && !stops(request, draw.sampled.token) && !matcher->accept(draw.sampled.token)) {
-    draw.error = "the reply cannot follow its grammar: " + matcher->error();
+    fail_by_grammar(draw);
   }
+}
+
+void EngineLoop::fail_by_grammar(Draw& draw) {
+  draw.fault = FinishReason::kGrammar;
+  draw.error = "the reply cannot follow its grammar any further: " + draw.request->matcher->error();
 }
 
 // The step has run: tokens join their sequences, and what has ended leaves.
@@ -307,7 +310,7 @@ void EngineLoop::settle(Draw& draw) {
   Active& request = *draw.request;
   if (request.ended) return;  // an earlier row of it failed
   if (!draw.error.empty()) {
-    post(request, {.id = request.id, .finish = FinishReason::kError, .error = std::move(draw.error)});
+    post(request, {.id = request.id, .finish = draw.fault, .error = std::move(draw.error)});
     return end(request, counters_.requests_failed);
   }
   if (draw.scored >= 0) {

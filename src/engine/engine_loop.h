@@ -60,6 +60,7 @@ class EngineLoop final : public Engine {
     std::int32_t scored = -1;  ///< the prompt's token after it; -1: sample
     sampler::Sampled sampled;
     std::string error;
+    FinishReason fault = FinishReason::kError;  ///< where there is an error
   };
   struct Message {
     Sink* sink = nullptr;
@@ -79,6 +80,7 @@ class EngineLoop final : public Engine {
   void settle(Draw& draw);
   void sample_row(Draw& draw, std::span<const float> logits, sampler::Scratch& scratch) const;
   void sample_token(Draw& draw, std::span<const float> logits, sampler::Scratch& scratch) const;
+  static void fail_by_grammar(Draw& draw);
   void settle(std::span<const scheduler::Work> work);
   void publish();
 

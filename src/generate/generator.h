@@ -65,7 +65,7 @@ struct Delta {
   std::string text = {};
   engine::FinishReason finish = engine::FinishReason::kNone;  ///< the last delta of the reply
   std::int64_t completion_tokens = 0;                         ///< so far
-  std::string error = {};                                     ///< of kError
+  std::string error = {};                                     ///< of kError and kGrammar
   std::optional<ScoredToken> logprobs = {};                   ///< of the token, if asked for
   std::vector<ScoredToken> prompt_logprobs = {};  ///< of the prompt's next tokens, all before the reply's first
   std::int64_t cached_tokens = 0;                 ///< of the prompt, taken from the prefix cache

@@ -123,10 +123,9 @@ class RustCompiler final : public Compiler {
   }
 
   Compiled compile(const Source& source) const override {
-    const std::size_t limit = source.kind == Kind::kRegex ? kMaxRegex : kMaxSource;
-    if (source.text.size() > limit) {
+    if (source.text.size() > kMaxSource) {
       return invalid(std::string(title_of(source.kind)) + " has " + std::to_string(source.text.size()) +
-                         " bytes, but at most " + std::to_string(limit) + " are allowed",
+                         " bytes, but at most " + std::to_string(kMaxSource) + " are allowed",
                      source.param);
     }
     TENON_ASSIGN(const TenonVocabulary* vocabulary, vocabulary_once());

@@ -25,9 +25,8 @@ struct Source {
   std::string param = {};  ///< what the client calls it; names the parameter in errors
 };
 
-/// Bytes of schemas and of Lark grammars, and of regexes: more are refused.
+/// Bytes: more are refused. A regular expression may have 8 KiB, also in a schema.
 inline constexpr std::size_t kMaxSource = std::size_t{256} << 10;
-inline constexpr std::size_t kMaxRegex = std::size_t{32} << 10;
 
 /// What tokens spell.
 struct Vocabulary {

@@ -108,7 +108,7 @@ TEST(Grammar, ErrorsNameTheParameter) {
   const auto c = compiler();
   for (const Source& source :
        {Source{Kind::kJsonSchema, "{", "response_format"}, Source{Kind::kJsonSchema, "7", "response_format"},
-        Source{Kind::kRegex, "(", "guided_regex"}, Source{Kind::kRegex, std::string(kMaxRegex + 1, 'a'), "regex"},
+        Source{Kind::kRegex, "(", "guided_regex"}, Source{Kind::kRegex, std::string(8193, 'a'), "regex"},
         Source{Kind::kLark, "start: \"a", "grammar"}, Source{Kind::kLark, std::string(kMaxSource + 1, ' '), "grammar"},
         Source{Kind::kRegex, std::string(20000, '(') + std::string(20000, ')'), "regex"},
         Source{Kind::kRegex, "\xff", "regex"}}) {

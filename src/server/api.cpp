@@ -19,15 +19,6 @@ std::int64_t unix_time() {
   return std::chrono::duration_cast<std::chrono::seconds>(std::chrono::system_clock::now().time_since_epoch()).count();
 }
 
-void refuse(Exchange& exchange, int status, const Error& error, Exchange::Headers headers = {}) {
-  exchange.respond(status, dump(error_object(status, error)), "application/json", std::move(headers));
-}
-
-void refuse(Exchange& exchange, const Error& error) {
-  const int status = http_status(error);
-  refuse(exchange, status, error, status == 429 ? Exchange::Headers{{"Retry-After", "1"}} : Exchange::Headers{});
-}
-
 // %2F and the like, as clients write the slash of a model's name; what is no escape stays.
 std::string unescaped(std::string_view text) {
   std::string out;

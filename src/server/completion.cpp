@@ -6,16 +6,20 @@
 
 #include "base/log.h"
 #include "server/logprobs.h"
+#include "server/structured.h"
 
 namespace tenon::server {
 namespace {
 
-Error error_of(const generate::Delta& last) {
+// `form`: the parameter that says what the reply must be.
+Error error_of(const generate::Delta& last, const std::string& form) {
   switch (last.finish) {
     case engine::FinishReason::kError:
       return {ErrorCode::kInternal, "the request failed: " + last.error};
     case engine::FinishReason::kTimeout:
       return {ErrorCode::kDeadlineExceeded, "the reply was not complete within the request's timeout", "timeout"};
+    case engine::FinishReason::kGrammar:
+      return {ErrorCode::kInvalidArgument, last.error, form};
     default:
       return {ErrorCode::kUnavailable, "the server stopped before the reply was complete"};
   }
@@ -32,6 +36,15 @@ std::string new_call_id() {
 
 }  // namespace
 
+void refuse(Exchange& exchange, int status, const Error& error, Exchange::Headers headers) {
+  exchange.respond(status, dump(error_object(status, error)), "application/json", std::move(headers));
+}
+
+void refuse(Exchange& exchange, const Error& error) {
+  const int status = http_status(error);
+  refuse(exchange, status, error, status == 429 ? Exchange::Headers{{"Retry-After", "1"}} : Exchange::Headers{});
+}
+
 using chat::ReplyPart;
 using engine::FinishReason;
 
@@ -44,32 +57,65 @@ Completion::Completion(ReplyIdentity identity, std::shared_ptr<Exchange> exchang
       include_usage_(request.include_usage),
       continuous_usage_(request.include_usage && request.continuous_usage),
       parallel_tool_calls_(request.parallel_tool_calls),
+      named_call_(request.tool_choice == ToolChoice::kNamed),
       begin_(std::chrono::steady_clock::now()) {}
 
 Status Completion::start(const generate::Generator& generator, ParsedRequest request, ReplyIdentity identity,
                          std::shared_ptr<Exchange> exchange, Metrics& metrics) {
   auto self = std::shared_ptr<Completion>(new Completion(std::move(identity), exchange, metrics, request));
-  if (auto started = self->start_choices(generator, std::move(request)); !started) {
-    self->choices_.clear();  // cancels those that did start
+  exchange->on_hang_up([weak = std::weak_ptr(self)] {
+    if (auto completion = weak.lock()) {
+      completion->hung_up_ = true;
+      completion->choices_.clear();
+    }
+  });
+  return self->begin(generator, std::move(request));
+}
+
+Status Completion::begin(const generate::Generator& generator, ParsedRequest request) {
+  std::vector<generate::EncodedPrompt> prompts;
+  for (auto& prompt : request.prompts) {
+    TENON_ASSIGN(generate::EncodedPrompt encoded, generator.encode(std::move(prompt)));
+    prompts.push_back(std::move(encoded));
+  }
+  auto source = reply_source(request, identity_.chat, prompts.front().text, generator);
+  if (!source) return answer_begins(generator, request, prompts);
+  form_ = source->param;
+  // Compiling takes milliseconds, or seconds where the client wants to know: not on the I/O thread.
+  auto then = [self = shared_from_this(), &generator, request = std::move(request),
+               prompts = std::move(prompts)](grammar::Compiled compiled) mutable {
+    self->exchange_->post([self, &generator, request = std::move(request), prompts = std::move(prompts),
+                           compiled = std::move(compiled)]() mutable {
+      if (self->hung_up_) return;
+      if (!compiled) return refuse(*self->exchange_, compiled.error());
+      request.generate.grammar = *std::move(compiled);
+      if (auto begun = self->answer_begins(generator, request, prompts); !begun)
+        refuse(*self->exchange_, begun.error());
+    });
+  };
+  return generator.grammars().submit(*std::move(source), std::move(then));
+}
+
+Status Completion::answer_begins(const generate::Generator& generator, const ParsedRequest& request,
+                                 const std::vector<generate::EncodedPrompt>& prompts) {
+  if (auto started = start_choices(generator, request, prompts); !started) {
+    choices_.clear();  // cancels those that did start
     return started;
   }
-  exchange->on_hang_up([weak = std::weak_ptr(self)] {
-    if (auto completion = weak.lock()) completion->choices_.clear();
-  });
-  if (self->stream_) {
-    exchange->begin_events();
-    for (std::size_t i = 0; self->identity_.chat && i < self->choices_.size(); ++i) {
-      exchange->send_event(dump(first_chunk(self->identity_, static_cast<int>(i), self->continuous_usage())));
+  if (stream_) {
+    exchange_->begin_events();
+    for (std::size_t i = 0; identity_.chat && i < choices_.size(); ++i) {
+      exchange_->send_event(dump(first_chunk(identity_, static_cast<int>(i), continuous_usage())));
     }
   }
   return {};
 }
 
-Status Completion::start_choices(const generate::Generator& generator, ParsedRequest request) {
-  choices_.resize(request.prompts.size() * static_cast<std::size_t>(request.n));
+Status Completion::start_choices(const generate::Generator& generator, const ParsedRequest& request,
+                                 const std::vector<generate::EncodedPrompt>& prompts) {
+  choices_.resize(prompts.size() * static_cast<std::size_t>(request.n));
   std::size_t index = 0;
-  for (auto& prompt : request.prompts) {
-    TENON_ASSIGN(const generate::EncodedPrompt encoded, generator.encode(std::move(prompt)));
+  for (const auto& encoded : prompts) {
     const auto length = static_cast<std::int64_t>(encoded.ids.size());
     prompt_tokens_ += length;
     for (int i = 0; i < request.n; ++i, ++index) {
@@ -151,7 +197,9 @@ void Completion::keep(Choice& choice, const generate::Delta& delta) {
     if (part.kind == ReplyPart::Kind::kReasoning) choice.reasoning += part.text;
     if (part.kind == ReplyPart::Kind::kToolCall) take_call(choice, part);
   }
-  if (delta.finish == FinishReason::kStop && !choice.calls.empty()) choice.finish_reason = "tool_calls";
+  if (delta.finish == FinishReason::kStop && !choice.calls.empty() && !named_call_) {
+    choice.finish_reason = "tool_calls";
+  }
 }
 
 // The chunks of a stream that a delta makes; none where it has nothing to show yet.
@@ -170,7 +218,7 @@ void Completion::send(std::size_t index, const generate::Delta& delta) {
       chunks.front().logprobs = take_logprobs(choice);
     }
     if (delta.finish != FinishReason::kNone) {
-      const bool calls = delta.finish == FinishReason::kStop && !choice.calls.empty();
+      const bool calls = delta.finish == FinishReason::kStop && !choice.calls.empty() && !named_call_;
       chunks.push_back({.finish_reason = calls ? "tool_calls" : finish_reason_name(delta.finish)});
     }
   }
@@ -189,7 +237,7 @@ Json Completion::take_logprobs(Choice& choice) {
 }
 
 void Completion::fail(const generate::Delta& last) {
-  const Error error = error_of(last);
+  const Error error = error_of(last, form_);
   if (last.finish == FinishReason::kError) TENON_LOG_ERROR("{}: {}", identity_.id, last.error);
   choices_.clear();  // the other choices are wanted no more
   const int status = http_status(error);

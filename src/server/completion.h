@@ -14,10 +14,15 @@
 
 namespace tenon::server {
 
+/// Answers with an error and its HTTP status.
+void refuse(Exchange& exchange, int status, const Error& error, Exchange::Headers headers = {});
+void refuse(Exchange& exchange, const Error& error);
+
 class Completion : public std::enable_shared_from_this<Completion> {
  public:
-  /// Starts the replies; it keeps itself alive until their last deltas or the client's hang-up. An error has not been
-  /// answered yet.
+  /// Starts the replies, after their grammar has been compiled where they have one; it keeps itself alive until their
+  /// last deltas or the client's hang-up. An error has not been answered yet. The generator must live as long as
+  /// the exchange posts.
   static Status start(const generate::Generator& generator, ParsedRequest request, ReplyIdentity identity,
                       std::shared_ptr<Exchange> exchange, Metrics& metrics);
 
@@ -39,7 +44,11 @@ class Completion : public std::enable_shared_from_this<Completion> {
 
   Completion(ReplyIdentity identity, std::shared_ptr<Exchange> exchange, Metrics& metrics,
              const ParsedRequest& request);
-  Status start_choices(const generate::Generator& generator, ParsedRequest request);
+  Status begin(const generate::Generator& generator, ParsedRequest request);
+  Status start_choices(const generate::Generator& generator, const ParsedRequest& request,
+                       const std::vector<generate::EncodedPrompt>& prompts);
+  Status answer_begins(const generate::Generator& generator, const ParsedRequest& request,
+                       const std::vector<generate::EncodedPrompt>& prompts);
   void on_delta(std::size_t index, generate::Delta delta);
   chat::ReplyParts take_parts(Choice& choice, const generate::Delta& delta);
   ChoiceJson take_call(Choice& choice, const chat::ReplyPart& call);
@@ -55,11 +64,14 @@ class Completion : public std::enable_shared_from_this<Completion> {
   const std::shared_ptr<Exchange> exchange_;
   Metrics& metrics_;
   const bool stream_, include_usage_, continuous_usage_, parallel_tool_calls_;
+  std::string form_;       ///< the parameter that says what the reply must be
+  const bool named_call_;  ///< the client has chosen the function itself
   const TimePoint begin_;
   std::int64_t prompt_tokens_ = 0;
   std::vector<Choice>
       choices_;  ///< those of the first prompt, then of the second, …; empty: nothing is wanted any more
   std::size_t running_ = 0;
+  bool hung_up_ = false;
 };
 
 }  // namespace tenon::server

@@ -8,11 +8,16 @@
 
 #include "base/json.h"
 #include "base/result.h"
+#include "chat/reply_grammar.h"
 #include "chat/reply_parser.h"
 #include "generate/generator.h"
+#include "grammar/grammar.h"
 #include "server/request_defaults.h"
 
 namespace tenon::server {
+
+/// Which calls the reply must have: what the model wants, at least one, one of a function that is named.
+enum class ToolChoice : std::uint8_t { kAuto, kRequired, kNamed };
 
 /// What a body asks for, beside what to generate.
 struct ParsedRequest {
@@ -23,7 +28,10 @@ struct ParsedRequest {
   bool echo = false;   ///< a text completion begins with its prompt
   bool tools = false;  ///< the reply may call tools
   bool parallel_tool_calls = true;
-  chat::ReplyFormat format = {};  ///< of chat replies
+  ToolChoice tool_choice = ToolChoice::kAuto;
+  std::vector<chat::CallRule> call_rules = {};  ///< of the calls that may be; empty: no grammar holds them
+  std::optional<grammar::Source> structure;     ///< what the content must be; none: anything
+  chat::ReplyFormat format = {};                ///< of chat replies
   std::string model;
   bool stream = false;
   bool include_usage = false;     ///< stream_options.include_usage: a last chunk with it

@@ -137,6 +137,8 @@ const char* finish_reason_name(engine::FinishReason finish) {
       return "error";
     case engine::FinishReason::kTimeout:
       return "timeout";
+    case engine::FinishReason::kGrammar:
+      return "grammar";
   }
   return nullptr;
 }

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <charconv>
 #include <cmath>
 #include <limits>
@@ -5,6 +6,7 @@
 
 #include "server/fields.h"
 #include "server/openai.h"
+#include "server/structured.h"
 
 namespace tenon::server {
 namespace {
@@ -122,6 +124,7 @@ Status parse_common(Fields& fields, const RequestDefaults& defaults, std::int64_
     TENON_TRY(inner.boolean("continuous_usage_stats", out.continuous_usage));
     TENON_TRY(inner.no_others());
   }
+  TENON_TRY(parse_structure(fields, out.structure));
   if (const Json* user = fields.find("user"); user && !user->is_string()) return wrong("user", "must be a string");
 
   TENON_TRY(parse_penalties(fields, sampling));
@@ -227,7 +230,58 @@ Status check_tools(const Json& tools) {
     if (parameters != function->end() && !parameters->is_null() && !parameters->is_object()) {
       return wrong("tools", "has a function whose 'parameters' are no JSON schema");
     }
+    const auto strict = function->find("strict");
+    if (strict != function->end() && !strict->is_null() && !strict->is_boolean()) {
+      return wrong("tools", "has a function whose 'strict' is neither true nor false");
+    }
   }
+  return {};
+}
+
+bool is_strict(const Json& tool) { return tool["function"].value("strict", Json()) == true; }
+
+// "tool_choice" where it names a function: the tool of that name.
+Result<Json> named_tool(const Json& choice, const Json* tools) {
+  const auto function = choice.find("function");
+  if (choice.value("type", Json()) != "function" || function == choice.end() || !function->is_object() ||
+      !function->value("name", Json()).is_string()) {
+    return wrong("tool_choice", "must be {\"type\": \"function\", \"function\": {\"name\": …}} where it is an object");
+  }
+  for (const Json& tool : tools ? *tools : Json::array()) {
+    if (tool["function"]["name"] == (*function)["name"]) return tool;
+  }
+  return wrong("tool_choice", "names the function " + (*function)["name"].dump() + ", which is not among 'tools'");
+}
+
+// Calls that must follow a grammar: those that are forced, those of strict tools, those beside structured content.
+Status constrain_calls(const Json& tools, const Json* choice, ParsedRequest& out) {
+  Json rules = tools;
+  if (out.tool_choice == ToolChoice::kAuto) {
+    const bool strict = std::ranges::any_of(tools, is_strict);
+    if (!strict && !out.structure) return {};
+    if (!chat::can_follow_rules(out.format)) {
+      return strict ? unsupported(
+                          "'strict' tools are not supported in the notation of this model unless 'tool_choice' "
+                          "forces a call",
+                          "tools")
+                    : unsupported("'tools' cannot be used together with '" + out.structure->param +
+                                      "' in the notation of this model",
+                                  "tools");
+    }
+    for (Json& tool : rules) {
+      if (!is_strict(tool)) tool["function"]["parameters"] = {{"type", "object"}};
+    }
+  } else {
+    if (out.structure && out.structure->param != "response_format") {
+      return wrong("tool_choice", "cannot force a call together with '" + out.structure->param + "'");
+    }
+    out.format = chat::forced_format(out.format);
+    if (out.tool_choice == ToolChoice::kNamed) {
+      TENON_ASSIGN(Json tool, named_tool(*choice, &tools));
+      rules = Json::array({std::move(tool)});
+    }
+  }
+  TENON_ASSIGN(out.call_rules, call_rules(rules));
   return {};
 }
 
@@ -237,17 +291,16 @@ Status parse_tools(Fields& fields, ParsedRequest& out, chat::RenderInput& input)
   if (any) TENON_TRY(check_tools(*tools));
   TENON_TRY(fields.boolean("parallel_tool_calls", out.parallel_tool_calls));
   const Json* choice = fields.find("tool_choice");
-  if (choice && *choice != "none" && *choice != "auto") {
-    if (*choice == "required" || choice->is_object()) {
-      return unsupported(
-          "'tool_choice' must be \"none\" or \"auto\": a forced call needs structured output, which is "
-          "not supported yet",
-          "tool_choice");
-    }
+  if (choice && *choice == "required") out.tool_choice = ToolChoice::kRequired;
+  if (choice && choice->is_object()) {
+    out.tool_choice = ToolChoice::kNamed;
+    TENON_TRY(named_tool(*choice, any ? tools : nullptr));
+  }
+  if (choice && out.tool_choice == ToolChoice::kAuto && *choice != "none" && *choice != "auto") {
     return wrong("tool_choice", "must be \"none\", \"auto\", \"required\" or an object that names a function");
   }
   if (!any) {
-    if (choice && *choice == "auto") return wrong("tool_choice", "may be \"auto\" only with 'tools'");
+    if (choice && *choice != "none") return wrong("tool_choice", "may be " + choice->dump() + " only with 'tools'");
     return {};
   }
   if (choice && *choice == "none") return {};
@@ -259,7 +312,7 @@ Status parse_tools(Fields& fields, ParsedRequest& out, chat::RenderInput& input)
   }
   out.tools = true;
   input.tools = *tools;
-  return {};
+  return constrain_calls(*tools, choice, out);
 }
 
 Status parse_prompts(Fields& fields, std::vector<generate::Prompt>& out) {
@@ -309,11 +362,6 @@ Result<ParsedRequest> parse_chat_request(const Json& body, const RequestDefaults
   std::int64_t max_tokens = -1;
   TENON_TRY(fields.integer("max_completion_tokens", 1, INT64_MAX, max_tokens));
   if (max_tokens >= 0) out.generate.max_tokens = max_tokens;
-  if (const Json* response_format = fields.find("response_format")) {
-    if (*response_format != Json{{"type", "text"}}) {
-      return unsupported("'response_format' is not supported yet beyond {\"type\": \"text\"}", "response_format");
-    }
-  }
   TENON_TRY(check_min_tokens(out.generate));
   TENON_TRY(fields.boolean("logprobs", out.logprobs));
   int top_logprobs = 0;
@@ -321,7 +369,7 @@ Result<ParsedRequest> parse_chat_request(const Json& body, const RequestDefaults
   if (top_logprobs > 0 && !out.logprobs) return wrong("top_logprobs", "may be given only with \"logprobs\": true");
   if (out.logprobs) out.generate.sampling.top_logprobs = top_logprobs;
   TENON_TRY(parse_tools(fields, out, input));
-  if (format.reasoning == "harmony" || (out.tools && format.needs_special_tokens())) {
+  if (format.reasoning == "harmony" || (out.tools && out.format.needs_special_tokens())) {
     out.generate.skip_special_tokens = false;  // the markers are among them
   }
   TENON_TRY(fields.only("functions", {}));

@@ -199,9 +199,9 @@ TEST(OpenAiRequest, UnknownParametersAreErrorsThatGuess) {
 TEST(OpenAiRequest, WhatIsNotSupportedIsRefusedByName) {
   const std::pair<const char*, const char*> cases[] = {
       {"tools", R"([{"type": "function", "function": {"name": "f"}}])"},
-      {"tool_choice", R"("required")"},
-      {"tool_choice", R"({"type": "function", "function": {"name": "f"}})"},
-      {"response_format", R"({"type": "json_object"})"},
+      {"response_format", R"({"type": "structural_tag"})"},
+      {"structured_outputs", R"({"json": {}, "whitespace_pattern": "x"})"},
+      {"guided_whitespace_pattern", R"(" ")"},
       {"modalities", R"(["audio"])"},
       {"reasoning_effort", R"("low")"},
       {"store", "true"},

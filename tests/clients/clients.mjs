@@ -1,16 +1,20 @@
-// openai-node, the Vercel AI SDK and LangChain JS against a running server: whole and streamed.
+// openai-node, the Vercel AI SDK and LangChain JS against a running server: whole and streamed, tools, a schema.
 //   node clients.mjs http://127.0.0.1:PORT/v1
 import assert from "node:assert/strict";
 
 import {createOpenAICompatible} from "@ai-sdk/openai-compatible";
 import {HumanMessage} from "@langchain/core/messages";
+import {tool as langchainTool} from "@langchain/core/tools";
 import {ChatOpenAI} from "@langchain/openai";
-import {generateText, streamText} from "ai";
+import {generateObject, generateText, streamText, tool} from "ai";
 import OpenAI from "openai";
+import {z} from "zod";
 
 const baseURL = process.argv[2];
 const apiKey = "secret";
 const prompt = "Once upon a time";
+const City = z.object({city: z.enum(["Paris", "Oslo"]), days: z.union([z.literal(1), z.literal(2)])});
+const Answer = z.object({verdict: z.boolean()});
 
 async function openaiNode() {
   const client = new OpenAI({baseURL, apiKey, maxRetries: 0});
@@ -21,6 +25,14 @@ async function openaiNode() {
     streamed += chunk.choices[0]?.delta?.content ?? "";
   }
   assert.equal(streamed, whole);
+  const called = await client.chat.completions.create({
+    ...request, max_completion_tokens: 200, tool_choice: "required",
+    tools: [{type: "function", function: {name: "weather", parameters: z.toJSONSchema(City)}}]});
+  City.parse(JSON.parse(called.choices[0].message.tool_calls[0].function.arguments));
+  const shaped = await client.chat.completions.create({
+    ...request, max_completion_tokens: 200,
+    response_format: {type: "json_schema", json_schema: {name: "answer", strict: true, schema: z.toJSONSchema(Answer)}}});
+  Answer.parse(JSON.parse(shaped.choices[0].message.content));
   await assert.rejects(client.chat.completions.create({...request, model: "other"}), OpenAI.NotFoundError);
 }
 
@@ -31,6 +43,10 @@ async function vercel() {
   let streamed = "";
   for await (const text of streamText({...common, maxOutputTokens: 40}).textStream) streamed += text;
   assert.equal(streamed, whole);
+  const tools = {weather: tool({description: "The weather of a city", inputSchema: City})};
+  const {toolCalls} = await generateText({...common, maxOutputTokens: 200, tools, toolChoice: "required"});
+  City.parse(toolCalls[0].input);
+  Answer.parse((await generateObject({...common, maxOutputTokens: 200, schema: Answer})).object);
 }
 
 async function langchain() {
@@ -40,6 +56,12 @@ async function langchain() {
   let streamed = "";
   for await (const chunk of await model.stream([new HumanMessage(prompt)])) streamed += chunk.content;
   assert.equal(streamed, whole);
+  const long = new ChatOpenAI({...options, maxTokens: 200});
+  const weather = langchainTool(async () => "fine", {name: "weather", description: "The weather", schema: City});
+  const called = await long.bindTools([weather], {tool_choice: "required"}).invoke(prompt);
+  City.parse(called.tool_calls[0].args);
+  const shaped = long.withStructuredOutput(Answer, {method: "jsonSchema", name: "answer", strict: true});
+  Answer.parse(await shaped.invoke(prompt));
 }
 
 for (const test of [openaiNode, vercel, langchain]) {

@@ -1,15 +1,26 @@
-"""openai-python against a running server: models, chat and text, whole and streamed, logprobs, errors.
+"""openai-python against a running server: models, chat and text, whole and streamed, tools, a schema, errors.
 
   python openai_python.py http://127.0.0.1:PORT/v1
 """
 import asyncio
+import json
 import sys
 
 import openai
+import pydantic
 
 BASE = sys.argv[1]
 client = openai.OpenAI(base_url=BASE, api_key="secret", max_retries=0)
 MESSAGES = [{"role": "user", "content": "Once upon a time"}]
+TOOL = {"type": "function", "function": {
+    "name": "weather", "description": "The weather of a city", "strict": True,
+    "parameters": {"type": "object", "properties": {"city": {"enum": ["Paris", "Oslo"]}, "days": {"enum": [1, 2]}},
+                   "required": ["city", "days"], "additionalProperties": False}}}
+
+
+class Answer(pydantic.BaseModel):
+    verdict: bool
+    grade: int = pydantic.Field(ge=0, le=9)
 
 
 def chat(**more):
@@ -52,6 +63,39 @@ def stop_and_n():
     assert chat(stop=[" "], max_completion_tokens=30).choices[0].finish_reason == "stop"
 
 
+def check_call(name, arguments):
+    found = json.loads(arguments)
+    assert name == "weather" and found["city"] in ("Paris", "Oslo") and found["days"] in (1, 2), arguments
+
+
+def forced_tool_calls():
+    for choice in ("required", {"type": "function", "function": {"name": "weather"}}):
+        reply = chat(tools=[TOOL], tool_choice=choice, max_completion_tokens=200).choices[0]
+        assert reply.message.tool_calls, reply
+        check_call(reply.message.tool_calls[0].function.name, reply.message.tool_calls[0].function.arguments)
+    name, arguments, ident = "", "", None
+    for chunk in chat(tools=[TOOL], tool_choice="required", max_completion_tokens=200, stream=True):
+        for call in chunk.choices[0].delta.tool_calls or []:
+            if call.index == 0:
+                name, arguments = name + (call.function.name or ""), arguments + (call.function.arguments or "")
+                ident = ident or call.id
+    assert ident
+    check_call(name, arguments)
+
+
+def schemas():
+    parsed = client.chat.completions.parse(model="tiny", messages=MESSAGES, response_format=Answer, temperature=0,
+                                           max_completion_tokens=200).choices[0].message.parsed
+    assert isinstance(parsed, Answer)
+    text = ""
+    with client.chat.completions.stream(model="tiny", messages=MESSAGES, response_format=Answer, temperature=0,
+                                        max_completion_tokens=200) as stream:
+        for event in stream:
+            if event.type == "content.delta":
+                text += event.delta
+    assert Answer.model_validate_json(text) == parsed
+
+
 def errors():
     for expected, request in (
             (openai.NotFoundError, dict(model="other", messages=MESSAGES)),
@@ -80,6 +124,7 @@ def asynchronous():
     assert len({reply.choices[0].message.content for reply in asyncio.run(many())}) == 1
 
 
-for test in (models, whole_and_streamed_are_the_same, completions, logprobs, stop_and_n, errors, asynchronous):
+for test in (models, whole_and_streamed_are_the_same, completions, logprobs, stop_and_n, forced_tool_calls, schemas,
+             errors, asynchronous):
     test()
     print(f"openai-python: {test.__name__}: ok", flush=True)

@@ -1,0 +1,27 @@
+// Structured output: what a body says about the form of its reply, and the grammar that it makes.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "chat/reply_grammar.h"
+#include "generate/generator.h"
+#include "grammar/grammar.h"
+
+namespace tenon::server {
+
+class Fields;
+struct ParsedRequest;
+
+/// "response_format" of OpenAI, "structured_outputs" of vLLM or one of its older "guided_…": at most one of them.
+Status parse_structure(Fields& fields, std::optional<grammar::Source>& out);
+
+/// The tools' names and argument schemas as rules of a grammar. `param` is for errors.
+Result<std::vector<chat::CallRule>> call_rules(const Json& tools);
+
+/// The grammar of a reply to this prompt; none: any text will do.
+std::optional<grammar::Source> reply_source(const ParsedRequest& request, bool chat, std::string_view prompt,
+                                            const generate::Generator& generator);
+
+}  // namespace tenon::server
