@@ -51,10 +51,10 @@ struct Weights {
     bytes = matrix.panels() * matrix.panel_bytes;
     copies = kTotal / bytes;
     memory = HugeBuffer::allocate(static_cast<std::size_t>(copies * bytes), "weights").value();
-    // Random codes; scales that keep the sums finite.
+    // Random codes; scales that keep the sums finite and normal.
     std::vector<std::byte> rows(static_cast<std::size_t>(kPanel * tensor::bytes_of(dtype, k)));
     std::mt19937 random;
-    for (std::byte& b : rows) b = static_cast<std::byte>(random() & 0x3f);
+    for (std::byte& b : rows) b = static_cast<std::byte>((random() & 0x1f) | 0x20);
     const std::byte* pointers[kPanel];
     for (int i = 0; i < kPanel; ++i) pointers[i] = rows.data() + i * tensor::bytes_of(dtype, k);
     for (std::int64_t p = 0; p < matrix.panels(); ++p)
@@ -100,7 +100,7 @@ void BM_QuantMatmul(benchmark::State& state, DType dtype, const Shape& shape) {
 }
 
 [[maybe_unused]] const bool kRegistered = [] {
-  for (const DType dtype : {DType::kQ8_0, DType::kQ4_0, DType::kQ4_K, DType::kQ6_K}) {
+  for (const DType dtype : {DType::kQ8_0, DType::kQ4_0, DType::kQ4_K, DType::kQ6_K, DType::kMXFP4}) {
     for (const Shape& shape : kShapes) {
       auto* b = benchmark::RegisterBenchmark(
           (std::string("QuantMatmul/") + tensor::name(dtype) + "/" + shape.name).c_str(),

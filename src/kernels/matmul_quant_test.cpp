@@ -35,8 +35,8 @@ std::vector<Isa> isas() {
 }
 void PrintTo(const Isa& isa, std::ostream* out) { *out << isa.name; }
 
-constexpr DType kDTypes[] = {DType::kQ8_0, DType::kQ4_0, DType::kQ4_1, DType::kQ5_0,
-                             DType::kQ5_1, DType::kQ4_K, DType::kQ5_K, DType::kQ6_K};
+constexpr DType kDTypes[] = {DType::kQ8_0, DType::kQ4_0, DType::kQ4_1, DType::kQ5_0, DType::kQ5_1,
+                             DType::kQ4_K, DType::kQ5_K, DType::kQ6_K, DType::kMXFP4};
 
 /// Where the float16 fields of a block lie: {scale, minimum or -1}.
 std::pair<int, int> half_fields(DType dtype) {
@@ -74,6 +74,10 @@ struct Weight {
     const auto [scale_at, minimum_at] = half_fields(dtype);
     for (std::size_t b = 0; b < bytes.size(); b += static_cast<std::size_t>(tensor::info(dtype).block_bytes)) {
       const std::uint16_t d = scale();
+      if (dtype == DType::kMXFP4) {  // the power of two below |d|
+        bytes[b] = static_cast<std::byte>(127 - 15 + (d >> 10 & 31));
+        continue;
+      }
       std::memcpy(&bytes[b + static_cast<std::size_t>(scale_at)], &d, 2);
       if (minimum_at < 0) continue;
       const std::uint16_t m = minimum();
@@ -382,6 +386,59 @@ INSTANTIATE_TEST_SUITE_P(Isas, QuantMatmul, testing::Combine(testing::ValuesIn(i
                            return std::string(std::get<0>(test.param).name) + "_" +
                                   tensor::name(std::get<1>(test.param));
                          });
+
+class Mxfp4Matmul : public testing::TestWithParam<Isa> {
+ protected:
+  const MatmulPart& part() const { return *GetParam().part; }
+};
+
+// Products that are float32 numbers: each weight alone, times 127.
+TEST_P(Mxfp4Matmul, IsExactForEveryCodeAndScale) {
+  Weight w(DType::kMXFP4, 256, 32);
+  for (std::size_t e = 0; e < 256; ++e) {
+    w.bytes[17 * e] = static_cast<std::byte>(e);
+    for (unsigned j = 0; j < 16; ++j) w.bytes[17 * e + 1 + j] = static_cast<std::byte>(j | (15 - j) << 4);
+  }
+  w.decode();
+  Rows x(32, 32);
+  for (std::int64_t i = 0; i < 32; ++i)
+    for (std::int64_t j = 0; j < 32; ++j) x.row(i)[j] = i == j ? 127.0f : 0.0f;
+  const std::vector<float> y = multiply(part(), Packed(part(), w), x);
+  for (std::size_t i = 0; i < 32; ++i) {
+    for (std::size_t e = 0; e < 255; ++e) ASSERT_EQ(y[256 * i + e], 127.0f * w.values[32 * e + i]) << e << ", " << i;
+    ASSERT_TRUE(std::isnan(y[256 * i + 255])) << i;
+  }
+}
+
+// Q5_0 holds MXFP4's values too, where half the scale is a float16: the same integers, summed in the same order.
+TEST_P(Mxfp4Matmul, GivesTheBitsOfQ5_0) {
+  const std::int64_t k = 768;
+  const Weight w(DType::kMXFP4, 70, k);
+  Weight same(DType::kQ5_0, 70, k);
+  for (std::size_t b = 0; b < w.bytes.size() / 17; ++b) {
+    tensor::BlockMXFP4 from;
+    tensor::BlockQ5_0 to = {};
+    std::memcpy(&from, &w.bytes[17 * b], sizeof from);
+    to.d = tensor::to_f16(std::ldexp(1.0f, from.e - 128));
+    std::uint32_t high = 0;
+    for (int i = 0; i < 32; ++i) {
+      const unsigned code = static_cast<unsigned>(tensor::kE2M1Doubled[from.qs[i % 16] >> (i / 16 * 4) & 15] + 16);
+      to.qs[i % 16] = static_cast<std::uint8_t>(to.qs[i % 16] | (code & 15) << (i / 16 * 4));
+      high |= (code >> 4) << i;
+    }
+    std::memcpy(to.qh, &high, sizeof high);
+    std::memcpy(&same.bytes[22 * b], &to, sizeof to);
+  }
+  same.decode();
+  ASSERT_EQ(same.values, w.values);
+  for (const std::int64_t m : {1, 3, 23}) {
+    const Rows x(m, k);
+    EXPECT_TRUE(same_bits(multiply(part(), Packed(part(), w), x), multiply(part(), Packed(part(), same), x))) << m;
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Isas, Mxfp4Matmul, testing::ValuesIn(isas()),
+                         [](const auto& test) { return std::string(test.param.name); });
 
 // The two vector ISAs do the same operations in the same order.
 TEST(QuantMatmulIsas, Avx2AndAvx512GiveTheSameBits) {

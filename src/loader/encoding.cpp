@@ -21,7 +21,7 @@ bool has(const model::Architecture& architecture, const std::string& name) {
 std::string file_type(const weights::Checkpoint& checkpoint) {
   static const std::map<int, std::string> names = {{2, "q4_0"},    {3, "q4_1"},    {7, "q8_0"},    {8, "q5_0"},
                                                    {9, "q5_1"},    {14, "q4_k_s"}, {15, "q4_k_m"}, {16, "q5_k_s"},
-                                                   {17, "q5_k_m"}, {18, "q6_k"}};
+                                                   {17, "q5_k_m"}, {18, "q6_k"},   {38, "mxfp4"}};
   const Json& metadata = checkpoint.metadata();
   const auto it = metadata.is_object() ? metadata.find("general.file_type") : metadata.end();
   if (!metadata.is_object() || it == metadata.end() || !it->is_number_integer()) return "";

@@ -237,8 +237,8 @@ TEST(Prepare, RealConfigsOfExpertsHaveNoGaps) {
         {"mistralai--Mixtral-8x22B-v0.1", "bfloat16", 140620634112},
         {"Qwen--Qwen3-30B-A3B", "bfloat16", 30532122624},
         {"ibm-granite--granite-3.1-1b-a400m-instruct", "bfloat16", 1334628352},
-        {"openai--gpt-oss-20b", "q5_0", 20914757184},
-        {"openai--gpt-oss-120b", "q5_0", 116829156672},
+        {"openai--gpt-oss-20b", "mxfp4", 20914757184},
+        {"openai--gpt-oss-120b", "mxfp4", 116829156672},
         {"unsloth--gpt-oss-20b-BF16", "bfloat16", 20914757184}}) {
     SCOPED_TRACE(name);
     auto prepared = prepare(options_for(root / name), false);

@@ -33,6 +33,7 @@ enum class Encoding : std::uint8_t {
   kQ4_K,
   kQ5_K,
   kQ6_K,
+  kMXFP4,
 };
 
 const char* name(Task task);          ///< "text-generation"

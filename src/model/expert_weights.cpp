@@ -1,8 +1,6 @@
 #include "model/expert_weights.h"
 
 #include <algorithm>
-#include <array>
-#include <cmath>
 #include <cstring>
 
 #include "tensor/blocks.h"
@@ -83,54 +81,39 @@ tensor::Shape transformed_shape(const tensor::Shape& shape, const Transform& tra
 tensor::DType transformed_dtype(tensor::DType dtype, const Transform& transform) {
   if (transform.kind == Kind::kHeadRowsTransposed && tensor::info(dtype).quantized) return tensor::DType::kF32;
   const bool mxfp4 = transform.kind == Kind::kMxfp4 || transform.kind == Kind::kMxfp4Alternate;
-  return mxfp4 && dtype == tensor::DType::kU8 ? tensor::DType::kQ5_0 : dtype;
+  return mxfp4 && dtype == tensor::DType::kU8 ? tensor::DType::kMXFP4 : dtype;
 }
 
 std::string companion_name(const std::string& file_name, const Transform& transform) {
   constexpr std::string_view kBlocks = "_blocks";
-  if (transformed_dtype(tensor::DType::kU8, transform) != tensor::DType::kQ5_0) return "";
+  if (transformed_dtype(tensor::DType::kU8, transform) != tensor::DType::kMXFP4) return "";
   return file_name.ends_with(kBlocks) ? file_name.substr(0, file_name.size() - kBlocks.size()) + "_scales" : "";
 }
 
-// An E2M1 code is 0, 0.5, 1, 1.5, 2, 3, 4 or 6 with a sign, times a power of two a block of 32: as halves, integers of
-// at most ±12. Q5_0 holds (0 … 31) - 16 times a float16, so that it holds the same numbers, if half the scale is a
-// float16.
 Result<tensor::RowView> mxfp4_rows(const tensor::TensorView& blocks, const tensor::TensorView& scales,
                                    const Transform& transform, const std::string& name) {
-  static constexpr std::array<std::uint8_t, 16> kCodes = {16, 17, 18, 19, 20, 22, 24, 28, 16, 15, 14, 13, 12, 10, 8, 4};
-  constexpr int kSmallest = 127 - 23, kLargest = 127 + 16;  // 2^-24 and 2^15 are halves of these powers
   const tensor::Shape to = transformed_shape(blocks.shape, transform);
   if (to.empty()) return invalid("tensor " + name + " " + tensor::to_string(blocks.shape) + " is not MXFP4 blocks");
   const std::int64_t experts = to[0], n = to[1], groups = to[2] / 32, stored_rows = blocks.shape[1];
-  auto out = std::make_shared<std::vector<tensor::BlockQ5_0>>(static_cast<std::size_t>(experts * n * groups));
+  auto out = std::make_shared<std::vector<tensor::BlockMXFP4>>(static_cast<std::size_t>(experts * n * groups));
   auto* block = out->data();
   for (std::int64_t row = 0; row < experts * n; ++row) {
     const std::int64_t in_expert = transform.kind == Kind::kMxfp4 ? row % n : 2 * (row % n) + transform.part;
     const std::int64_t first = (row / n * stored_rows + in_expert) * groups;
     for (std::int64_t g = first; g < first + groups; ++g, ++block) {
       const auto* codes = reinterpret_cast<const std::uint8_t*>(blocks.data) + 16 * g;
-      const int exponent = static_cast<std::uint8_t>(scales.data[g]);
-      const bool zero = std::all_of(codes, codes + 16, [](std::uint8_t c) { return (c & 0x77) == 0; });
-      if (!zero && (exponent < kSmallest || exponent > kLargest)) {
-        return unsupported("tensor " + name + " has a block scaled by 2^" + std::to_string(exponent - 127) +
-                           ", which is out of float16's range: use the bfloat16 form of this model");
-      }
-      block->d = tensor::to_f16(zero ? 0.0f : std::ldexp(1.0f, exponent - 128));
-      std::uint32_t high = 0;
-      for (int i = 0; i < 32; ++i) {  // element i is a nibble of byte i / 2, the low one first
-        const std::uint8_t code = kCodes[static_cast<std::size_t>(codes[i / 2] >> (i % 2 * 4) & 15)];
-        std::uint8_t& byte = block->qs[i % 16];
-        byte = static_cast<std::uint8_t>(i < 16 ? code & 15 : byte | (code & 15) << 4);
-        high |= static_cast<std::uint32_t>(code >> 4) << i;
-      }
-      std::memcpy(block->qh, &high, sizeof high);
+      block->e = static_cast<std::uint8_t>(scales.data[g]);
+      const auto code = [codes](int i) {
+        return codes[i / 2] >> (i % 2 * 4) & 15;
+      };  // two a byte, the low nibble first
+      for (int i = 0; i < 16; ++i) block->qs[i] = static_cast<std::uint8_t>(code(i) | code(i + 16) << 4);
     }
   }
-  return tensor::RowView{.dtype = tensor::DType::kQ5_0,
+  return tensor::RowView{.dtype = tensor::DType::kMXFP4,
                          .n = experts * n,
                          .k = to[2],
                          .data = reinterpret_cast<const std::byte*>(out->data()),
-                         .row_bytes = tensor::bytes_of(tensor::DType::kQ5_0, to[2]),
+                         .row_bytes = tensor::bytes_of(tensor::DType::kMXFP4, to[2]),
                          .order = {},
                          .owner = out};
 }

@@ -10,7 +10,7 @@ namespace tenon::model {
 Result<tensor::RowView> expert_rows(const tensor::TensorView& tensor, const Transform& transform,
                                     const std::string& name);
 
-/// MXFP4 blocks and scales as rows of Q5_0. Refused: a scale so small that float16 does not hold it.
+/// MXFP4 blocks and scales of SafeTensors files as rows of tensor::BlockMXFP4, copied.
 Result<tensor::RowView> mxfp4_rows(const tensor::TensorView& blocks, const tensor::TensorView& scales,
                                    const Transform& transform, const std::string& name);
 

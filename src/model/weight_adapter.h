@@ -25,7 +25,7 @@ struct Transform {
     kTransposeHalf,       ///< [experts, k, 2 n] → [experts, n, k], copied: the first or the second n columns
     kTransposeAlternate,  ///< the same, columns 2i + part
     // MXFP4 (OCP Microscaling v1.0): blocks [experts, n, k/32, 16] of 4-bit codes beside scales [experts, n, k/32],
-    // whose name ends in _scales instead of _blocks. Every such value is one of Q5_0, which it becomes.
+    // whose name ends in _scales instead of _blocks.
     kMxfp4,             ///< → [experts, n, k]
     kMxfp4Alternate,    ///< [experts, 2 n, k/32, 16] → [experts, n, k]: rows 2i + part
     kAlternateColumns,  ///< [experts, 2 n] → [experts, n] as float32: columns 2i + part

@@ -7,7 +7,7 @@ namespace tenon::tensor {
 
 using F16Bits = std::uint16_t;  ///< IEEE half precision, as bits: from_f16()
 
-inline constexpr int kBlockElements = 32;        ///< Q4_0 … Q8_0
+inline constexpr int kBlockElements = 32;        ///< Q4_0 … Q8_0, MXFP4
 inline constexpr int kSuperBlockElements = 256;  ///< the K formats
 
 /// x[i] = d * (q - 8). The low nibble of qs[j] is element j, the high nibble element j + 16.
@@ -79,6 +79,16 @@ struct BlockQ6_K {
   F16Bits d;
 };
 static_assert(sizeof(BlockQ6_K) == 210);
+
+/// OCP Microscaling v1.0, MXFP4: x[i] = 2^(e - 127) * kE2M1Doubled[code] / 2, codes as in Q4_0; e = 255 is NaN.
+struct BlockMXFP4 {
+  std::uint8_t e;
+  std::uint8_t qs[16];
+};
+static_assert(sizeof(BlockMXFP4) == 17);
+
+/// Twice the value of each E2M1 code (sign, two bits of exponent, one of mantissa): integers.
+inline constexpr std::int8_t kE2M1Doubled[16] = {0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12};
 
 struct ScaleMin {
   std::uint8_t scale;

@@ -35,8 +35,9 @@ constexpr std::array kInfo = {
     DTypeInfo{"Q4_K", kSuperBlockElements, sizeof(BlockQ4_K), true},
     DTypeInfo{"Q5_K", kSuperBlockElements, sizeof(BlockQ5_K), true},
     DTypeInfo{"Q6_K", kSuperBlockElements, sizeof(BlockQ6_K), true},
+    DTypeInfo{"MXFP4", kBlockElements, sizeof(BlockMXFP4), true},
 };
-static_assert(kInfo.size() == static_cast<std::size_t>(DType::kQ6_K) + 1);
+static_assert(kInfo.size() == static_cast<std::size_t>(DType::kMXFP4) + 1);
 
 // Rows of a mapped file may lie at any address, so elements and blocks are copied out of it.
 template <class T>
@@ -156,6 +157,14 @@ void decode_q6_k(const BlockQ6_K& block, float* out) {
   }
 }
 
+void decode_mxfp4(const BlockMXFP4& block, float* out) {
+  const float half = block.e == 255 ? std::numeric_limits<float>::quiet_NaN() : std::ldexp(1.0f, block.e - 128);
+  for (int j = 0; j < 16; ++j) {
+    out[j] = static_cast<float>(kE2M1Doubled[block.qs[j] & 15]) * half;
+    out[j + 16] = static_cast<float>(kE2M1Doubled[block.qs[j] >> 4]) * half;
+  }
+}
+
 }  // namespace
 
 const DTypeInfo& info(DType dtype) { return kInfo[static_cast<std::size_t>(dtype)]; }
@@ -221,6 +230,8 @@ void to_float(DType dtype, const void* row, std::int64_t n, float* out) {
       return decode_blocks<BlockQ5_K>(bytes, n, kSuperBlockElements, out, decode_q5_k);
     case DType::kQ6_K:
       return decode_blocks<BlockQ6_K>(bytes, n, kSuperBlockElements, out, decode_q6_k);
+    case DType::kMXFP4:
+      return decode_blocks<BlockMXFP4>(bytes, n, kBlockElements, out, decode_mxfp4);
   }
   TENON_CHECK(false, "unknown dtype");
 }

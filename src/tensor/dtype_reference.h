@@ -1,6 +1,6 @@
 // One random block of each quantized format and the values that the Python package gguf (0.19.0, MIT:
 // quants.dequantize) gives it, as the bits of float32. A generated table: random bytes, then d = 0.0173 and m or dmin =
-// -0.391.
+// -0.391; of MXFP4 the scale is 2^-6.
 #pragma once
 
 #include <cstdint>
@@ -180,6 +180,14 @@ inline const ReferenceBlock kReferenceBlocks[] = {
     0x40d90e00, 0x40f04f80, 0xbfba0c00, 0xc02a8b00, 0xbfd90e00, 0x40688f00, 0x4204e400, 0x41d4a000, 0x418dc000,
     0xc1a85400, 0x41b13000, 0xc1cbc400, 0xc2095200, 0xc18dc000, 0x42007600, 0x41b13000, 0xc2095200, 0xc1313000,
     0x410dc000, 0x41ba0c00, 0xc1e65800, 0x418dc000,
+   }},
+  {DType::kMXFP4, {
+    121, 64, 58, 250, 223, 49, 112, 128, 44, 148, 83, 59, 155, 226, 17, 138, 200,
+   }, {
+    0x00000000, 0xbc800000, 0xbc800000, 0xbdc00000, 0x3c000000, 0x00000000, 0x00000000, 0xbd000000, 0x3d000000,
+    0x3cc00000, 0xbcc00000, 0xbcc00000, 0x3c800000, 0x3c000000, 0xbc800000, 0x00000000, 0x3d000000, 0x3cc00000,
+    0xbdc00000, 0xbd400000, 0x3cc00000, 0x3dc00000, 0x00000000, 0x3c800000, 0xbc000000, 0x3d400000, 0x3cc00000,
+    0xbc000000, 0xbd800000, 0x3c000000, 0x00000000, 0xbd000000,
    }},
 };
 // clang-format on

@@ -15,10 +15,10 @@
 namespace tenon::tensor {
 namespace {
 
-constexpr DType kAll[] = {DType::kF64,    DType::kF32,  DType::kF16,  DType::kBF16, DType::kF8E4M3,
-                          DType::kF8E5M2, DType::kI64,  DType::kI32,  DType::kI16,  DType::kI8,
-                          DType::kU8,     DType::kBool, DType::kQ4_0, DType::kQ4_1, DType::kQ5_0,
-                          DType::kQ5_1,   DType::kQ8_0, DType::kQ4_K, DType::kQ5_K, DType::kQ6_K};
+constexpr DType kAll[] = {DType::kF64,  DType::kF32,  DType::kF16,  DType::kBF16, DType::kF8E4M3, DType::kF8E5M2,
+                          DType::kI64,  DType::kI32,  DType::kI16,  DType::kI8,   DType::kU8,     DType::kBool,
+                          DType::kQ4_0, DType::kQ4_1, DType::kQ5_0, DType::kQ5_1, DType::kQ8_0,   DType::kQ4_K,
+                          DType::kQ5_K, DType::kQ6_K, DType::kMXFP4};
 
 // The value of an IEEE-like format with `exponent_bits` and `mantissa_bits`, from the definition, in double.
 double ieee_value(unsigned bits, int exponent_bits, int mantissa_bits) {
@@ -50,6 +50,7 @@ TEST(Dtype, Bytes) {
   EXPECT_EQ(bytes_of(DType::kBF16, 5), 10);
   EXPECT_EQ(bytes_of(DType::kQ4_0, 64), 36);
   EXPECT_EQ(bytes_of(DType::kQ6_K, 512), 420);
+  EXPECT_EQ(bytes_of(DType::kMXFP4, 64), 34);
   EXPECT_EQ(bytes_of(DType::kF32, 0), 0);
   EXPECT_EQ(bytes_of(DType::kF32, std::numeric_limits<std::int64_t>::max()), std::numeric_limits<std::int64_t>::max());
 }
@@ -218,6 +219,26 @@ TEST(Dtype, QuantizedBlocksByHand) {
   k6.scales[8 + 6] = -3;      // elements 224 … 239
   to_float(DType::kQ6_K, &k6, 256, out);
   EXPECT_EQ(out[128 + 96 + 5], 0.25f * -3.0f * 10.0f);
+}
+
+// E2M1 and E8M0 by their definitions, which have subnormal values of both.
+TEST(Dtype, Mxfp4OfEveryCodeAndScale) {
+  for (int e = 0; e < 256; ++e) {
+    BlockMXFP4 block{.e = static_cast<std::uint8_t>(e), .qs = {}};
+    for (unsigned j = 0; j < 16; ++j) block.qs[j] = static_cast<std::uint8_t>(j | (15 - j) << 4);
+    float out[32];
+    to_float(DType::kMXFP4, &block, 32, out);
+    for (unsigned i = 0; i < 32; ++i) {
+      const unsigned code = i < 16 ? i : 31 - i;
+      const double e2m1 = (code & 8 ? -1 : 1) *
+                          (code & 6 ? (1 + (code & 1) / 2.0) * std::exp2((code >> 1 & 3) - 1.0) : (code & 1) / 2.0);
+      if (e == 255) {
+        ASSERT_TRUE(std::isnan(out[i])) << i;
+      } else {
+        ASSERT_EQ(out[i], static_cast<float>(e2m1 * std::exp2(e - 127))) << e << ", code " << code;
+      }
+    }
+  }
 }
 
 }  // namespace

@@ -105,7 +105,7 @@ Tolerance tolerance_of(const std::string& encoding) {
   if (encoding == "float32") return {1e-6, 1e-4, 1e-3};
   if (encoding == "bfloat16") return {2e-2, 1.0, 5e-2};
   if (encoding.starts_with("q8") || encoding.starts_with("q6")) return {4e-2, 2.0, 0.1};
-  if (encoding.starts_with("q5")) return {8e-2, 3.0, 0.15};
+  if (encoding.starts_with("q5") || encoding == "mxfp4") return {8e-2, 3.0, 0.15};
   return {0.25, 5.0, 0.3};
 }
 

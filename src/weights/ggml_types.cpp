@@ -84,7 +84,7 @@ GgmlType ggml_type(std::uint32_t number) {
     case 38:
       return {"IQ4_NL_8_8", {}};
     case 39:
-      return {"MXFP4", {}};
+      return {"MXFP4", DType::kMXFP4};
     case 40:
       return {"NVFP4", {}};
     case 41:

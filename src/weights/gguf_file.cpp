@@ -236,9 +236,10 @@ Result<StoredTensor> read_tensor(Reader& in, std::uint64_t index) {
   const GgmlType ggml = ggml_type(type);
   if (!ggml.name) return invalid(where + " has the unknown ggml type " + std::to_string(type));
   if (!ggml.dtype) {
-    return unsupported(where + " has the type " + ggml.name +
-                       ", which Tenon does not read; choose a file of Q8_0, Q4_0, Q4_1, Q5_0, Q5_1, Q4_K, Q5_K, Q6_K, "
-                       "BF16, F16 or F32");
+    return unsupported(
+        where + " has the type " + ggml.name +
+        ", which Tenon does not read; choose a file of Q8_0, Q4_0, Q4_1, Q5_0, Q5_1, Q4_K, Q5_K, Q6_K, MXFP4, "
+        "BF16, F16 or F32");
   }
   t.dtype = *ggml.dtype;
   const auto size = checked_bytes(t.dtype, t.shape);

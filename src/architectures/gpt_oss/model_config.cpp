@@ -1,4 +1,6 @@
 // transformers/models/gpt_oss/configuration_gpt_oss.py
+#include <array>
+
 #include "gpt_oss.h"
 
 namespace tenon::architectures::gpt_oss {
@@ -65,6 +67,20 @@ std::shared_ptr<model::ModelConfig> parse_config(model::ConfigReader& config) {
   c->rope = rope(config, c->head_dim, c->max_position_embeddings);
   c->max_length_limit = nn::rope_context_limit(c->rope);
   return c;
+}
+
+Result<Json> config_from_gguf(const weights::Checkpoint& checkpoint) {
+  static constexpr std::array kFields = std::to_array<model::GgufField>({
+      {"expert_count", "num_local_experts"},
+      {"expert_used_count", "num_experts_per_tok"},
+      {"expert_feed_forward_length", "intermediate_size"},
+      {"attention.sliding_window", "sliding_window"},
+  });
+  TENON_ASSIGN(Json config, model::config_from_gguf(checkpoint, "GptOssForCausalLM", kFields));
+  // Not in the file: every gpt-oss has it so, and transformers is the reference.
+  Json& rope = config["rope_parameters"];
+  if (rope["rope_type"] == "yarn") rope["truncate"] = false;
+  return config;
 }
 
 }  // namespace tenon::architectures::gpt_oss

@@ -33,4 +33,22 @@ WeightAdapter from_safetensors(const model::ModelConfig& config) {
   return adapter;
 }
 
+WeightAdapter from_gguf(const model::ModelConfig&) {
+  // gate and up lie apart, MXFP4 in ggml's own order; the rows of q and k are as in the original.
+  return {.rules = {{"token_embd.weight", "model.embed_tokens.weight"},
+                    {"output_norm.weight", "model.norm.weight"},
+                    {"output.weight", "lm_head.weight"},
+                    {"blk.{i}.attn_norm.weight", "model.layers.{i}.input_layernorm.weight"},
+                    {"blk.{i}.attn_q.*", "model.layers.{i}.self_attn.q_proj.*"},
+                    {"blk.{i}.attn_k.*", "model.layers.{i}.self_attn.k_proj.*"},
+                    {"blk.{i}.attn_v.*", "model.layers.{i}.self_attn.v_proj.*"},
+                    {"blk.{i}.attn_output.*", "model.layers.{i}.self_attn.o_proj.*"},
+                    {"blk.{i}.attn_sinks.weight", "model.layers.{i}.self_attn.sinks"},
+                    {"blk.{i}.post_attention_norm.weight", "model.layers.{i}.post_attention_layernorm.weight"},
+                    {"blk.{i}.ffn_gate_inp.*", "model.layers.{i}.mlp.router.*"},
+                    {"blk.{i}.ffn_gate_exps.*", "model.layers.{i}.mlp.experts.gate_proj.*"},
+                    {"blk.{i}.ffn_up_exps.*", "model.layers.{i}.mlp.experts.up_proj.*"},
+                    {"blk.{i}.ffn_down_exps.*", "model.layers.{i}.mlp.experts.down_proj.*"}}};
+}
+
 }  // namespace tenon::architectures::gpt_oss

@@ -35,6 +35,14 @@ __m256i load_codes(const std::byte* p) { return _mm256_loadu_si256(reinterpret_c
 __m256 load_half(const std::byte* p) { return _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))); }
 __m128i load_bytes(const std::byte* p) { return _mm_loadl_epi64(reinterpret_cast<const __m128i*>(p)); }
 
+/// 2^(e - 128), NaN for 255. The bits of 2^(e - 127) are e << 23, but for e = 0: a subnormal. Halved as 1.5 x - x,
+/// which makes a NaN of infinity.
+__m256 load_powers(const std::byte* p) {
+  const __m256i bits = _mm256_slli_epi32(_mm256_cvtepu8_epi32(load_bytes(p)), 23);
+  const __m256 x = _mm256_castsi256_ps(_mm256_max_epi32(bits, _mm256_set1_epi32(0x00400000)));
+  return _mm256_fmsub_ps(x, _mm256_set1_ps(1.5f), x);
+}
+
 /// The codes of quad kQuad of the 8 columns of vector v.
 template <class F, int kQuad>
 [[gnu::always_inline]] inline __m256i codes(const std::byte* block, int v) {
@@ -44,6 +52,10 @@ template <class F, int kQuad>
     __m256i low = load_codes(block + kQuad % 4 * 4 * kPanel + 32 * v);
     if constexpr (kQuad >= 4) low = _mm256_srli_epi16(low, 4);
     low = _mm256_and_si256(low, _mm256_set1_epi8(0x0f));
+    if constexpr (F::kLookedUp) {
+      const __m128i table = _mm_loadu_si128(reinterpret_cast<const __m128i*>(quant::kMxfp4Codes));
+      return _mm256_shuffle_epi8(_mm256_broadcastsi128_si256(table), low);
+    }
     if constexpr (F::kStoredBits == 4) return low;
     // The upper bits, moved to where they belong.
     constexpr int kPlane = F::kStoredBits == 5 ? 4 : 4 + kQuad / 4;
@@ -66,6 +78,8 @@ template <class F>
   } else if constexpr (F::kScales == Scales::kSuperHalves) {
     return _mm256_mul_ps(load_half(header + 16 * v),
                          _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(load_bytes(scales + kPanel * group + 8 * v))));
+  } else if constexpr (F::kScales == Scales::kPowerOfTwo) {
+    return load_powers(scales + 8 * v);
   } else {
     return _mm256_loadu_ps(reinterpret_cast<const float*>(scales) + kPanel * group + 8 * v);
   }
@@ -89,7 +103,7 @@ template <class F>
 template <class F>
 constexpr int kSafeQuads = F::kCodeBits == 8 ? 1 : 32767 / (2 * 127 * ((1 << F::kCodeBits) - 1));
 static_assert(kSafeQuads<quant::FormatQ4_0> == 8 && kSafeQuads<quant::FormatQ5_0> == 4 &&
-              kSafeQuads<quant::FormatQ6_K> == 2);
+              kSafeQuads<quant::FormatMXFP4> == 4 && kSafeQuads<quant::FormatQ6_K> == 2);
 
 /// Integer sums of one row and group start from -kZeroPoint * (sum of the activations); 8-bit codes lose their zero
 /// point when they are made signed.

@@ -39,6 +39,13 @@ __m512 load_half(const std::byte* p) {
 }
 __m128i load_bytes(const std::byte* p) { return _mm_loadu_si128(reinterpret_cast<const __m128i*>(p)); }
 
+/// 2^(e - 128), NaN for 255: see the AVX2 kernel.
+__m512 load_powers(const std::byte* p) {
+  const __m512i bits = _mm512_slli_epi32(_mm512_cvtepu8_epi32(load_bytes(p)), 23);
+  const __m512 x = _mm512_castsi512_ps(_mm512_max_epi32(bits, _mm512_set1_epi32(0x00400000)));
+  return _mm512_fmsub_ps(x, _mm512_set1_ps(1.5f), x);
+}
+
 /// The codes of quad kQuad of 16 columns.
 template <class F, int kQuad>
 [[gnu::always_inline]] inline __m512i codes(const std::byte* block, int v) {
@@ -48,6 +55,10 @@ template <class F, int kQuad>
     __m512i low = load(block + kQuad % 4 * 4 * kPanel + 64 * v);
     if constexpr (kQuad >= 4) low = _mm512_srli_epi16(low, 4);
     low = _mm512_and_si512(low, _mm512_set1_epi8(0x0f));
+    if constexpr (F::kLookedUp) {
+      const __m128i table = _mm_loadu_si128(reinterpret_cast<const __m128i*>(quant::kMxfp4Codes));
+      return _mm512_shuffle_epi8(_mm512_broadcast_i32x4(table), low);
+    }
     if constexpr (F::kStoredBits == 4) return low;
     // The upper bits, moved to where they belong.
     constexpr int kPlane = F::kStoredBits == 5 ? 4 : 4 + kQuad / 4;
@@ -71,6 +82,8 @@ template <class F>
   } else if constexpr (F::kScales == Scales::kSuperHalves) {
     return _mm512_mul_ps(load_half(header + 32 * v),
                          _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(load_bytes(scales + kPanel * group + 16 * v))));
+  } else if constexpr (F::kScales == Scales::kPowerOfTwo) {
+    return load_powers(scales + 16 * v);
   } else {
     return _mm512_loadu_ps(scales + 4 * kPanel * group + 64 * v);
   }

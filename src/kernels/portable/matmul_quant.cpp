@@ -31,6 +31,7 @@ int code(const std::byte* block, int quad, int i) {
   const auto at = [&](int row) { return std::to_integer<int>(block[row * kQuadBytes + i]); };
   if (F::kStoredBits == 8) return at(quad);
   const int low = at(quad % 4) >> (quad / 4 * 4) & 15;
+  if (F::kLookedUp) return quant::kMxfp4Codes[low];
   if (F::kStoredBits == 5) return low | (at(4) >> quad & 1) << 4;
   if (F::kStoredBits == 6) return low | (at(4 + quad / 4) >> (quad % 4 * 2) & 3) << 4;
   return low;
@@ -43,6 +44,10 @@ float scale(const std::byte* header, const std::byte* block, int group, int colu
     return read_half(header + 2 * column) * static_cast<float>(read<std::uint8_t>(scales + column));
   if (F::kScales == Scales::kSuperHalves)
     return read_half(header + 2 * column) * static_cast<float>(read<std::int8_t>(scales + kPanel * group + column));
+  if (F::kScales == Scales::kPowerOfTwo) {
+    const int exponent = read<std::uint8_t>(scales + column);
+    return exponent == 255 ? std::numeric_limits<float>::quiet_NaN() : std::ldexp(1.0f, exponent - 128);
+  }
   return read_half(scales + 2 * column);
 }
 

@@ -91,6 +91,8 @@ class Matmul {
         return run<FormatQ5_K>(task, panel_begin, panel_end);
       case DType::kQ6_K:
         return run<FormatQ6_K>(task, panel_begin, panel_end);
+      case DType::kMXFP4:
+        return run<FormatMXFP4>(task, panel_begin, panel_end);
       default:
         return;  // panel_bytes has refused it
     }

@@ -7,6 +7,7 @@
 //     8 bits  [quad 0..7][column][4]
 //     4 bits  [quad 0..3][column][4]: low nibble quad q, high nibble quad q + 4
 //     5 bits  the same, then [column][4]: bit q of byte e is the fifth bit of element 4q + e
+//     MXFP4   as 4 bits; a code is E2M1's, which kMxfp4Codes makes a number
 //     6 bits  the same as 4 bits, then [half h][column][4]: bits 2t, 2t+1 of byte e are the upper two of quad 4h + t
 //   scales  see Scales
 // A weight is scale * (code - kZeroPoint) + min, codes being unsigned.
@@ -38,6 +39,7 @@ enum class Scales {
   kHalfMin,      ///< block: f16 d[column], f16 m[column]
   kSuperMin,     ///< header: f16 d, f16 dmin; block: u8 scale, u8 min; the scale is d * scale, the min is -(dmin * min)
   kSuperHalves,  ///< header: f16 d; block: i8 scale[2][column], one for each 16 values
+  kPowerOfTwo,   ///< block: u8 e[column]; the scale is 2^(e - 128), and 255 is NaN
   kFloat,        ///< block: f32 scale[column]
   kFloatMin,     ///< block: f32 scale, f32 min
   kFloatHalves,  ///< block: f32 scale[2][column]
@@ -52,6 +54,8 @@ constexpr int scale_bytes(Scales s) {
     case Scales::kSuperMin:
     case Scales::kSuperHalves:
       return 2 * kPanel;
+    case Scales::kPowerOfTwo:
+      return kPanel;
     case Scales::kHalfMin:
     case Scales::kFloat:
       return 4 * kPanel;
@@ -66,11 +70,12 @@ constexpr Scales unpacked(Scales s) {
   return s == Scales::kHalfMin || s == Scales::kSuperMin ? Scales::kFloatMin : Scales::kFloat;
 }
 
-/// kStored bits a code in memory; codes are below 2^kCodeBits.
+/// kStored bits a code in memory; codes are below 2^kCodeBits. Where that is more, those in memory are looked up.
 template <int kStored, int kBits, int kZero, Scales kKind>
 struct Format {
   static constexpr int kStoredBits = kStored;
   static constexpr int kCodeBits = kBits;
+  static constexpr bool kLookedUp = kBits > kStored;
   static constexpr int kZeroPoint = kZero;
   static constexpr Scales kScales = kKind;
   static constexpr bool kHasMin = kKind == Scales::kHalfMin || kKind == Scales::kSuperMin || kKind == Scales::kFloatMin;
@@ -93,5 +98,9 @@ using FormatQ5_1 = Format<5, 5, 0, Scales::kHalfMin>;
 using FormatQ4_K = Format<4, 4, 0, Scales::kSuperMin>;
 using FormatQ5_K = Format<5, 5, 0, Scales::kSuperMin>;
 using FormatQ6_K = Format<6, 6, 32, Scales::kSuperHalves>;
+using FormatMXFP4 = Format<4, 5, 16, Scales::kPowerOfTwo>;
+
+/// E2M1's values doubled (tensor::kE2M1Doubled), plus the zero point of FormatMXFP4.
+inline constexpr std::uint8_t kMxfp4Codes[16] = {16, 17, 18, 19, 20, 22, 24, 28, 16, 15, 14, 13, 12, 10, 8, 4};
 
 }  // namespace tenon::kernels::quant

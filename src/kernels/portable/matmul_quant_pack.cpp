@@ -73,6 +73,11 @@ void decode(const tensor::BlockQ5_1& b, int, Column& out) {
   out.min = b.m;
 }
 
+void decode(const tensor::BlockMXFP4& b, int, Column& out) {
+  nibbles(b.qs, out);
+  out.scale = b.e;
+}
+
 template <class Block>
 void super_scales(const Block& b, int block, Column& out) {
   const tensor::ScaleMin small = tensor::k_scale_min(b.scales, block);
@@ -138,6 +143,8 @@ void encode_scales(const Column& in, int column, std::byte* header, std::byte* b
   if constexpr (F::kScales == Scales::kHalf || F::kScales == Scales::kHalfMin) {
     put(scales + 2 * column, in.scale);
     if constexpr (F::kHasMin) put(scales + 2 * kPanel + 2 * column, in.min);
+  } else if constexpr (F::kScales == Scales::kPowerOfTwo) {
+    put(scales + column, static_cast<std::uint8_t>(in.scale));
   } else {
     put(header + 2 * column, in.scale);
     if constexpr (F::kHasMin) put(header + 2 * kPanel + 2 * column, in.min);
@@ -187,6 +194,8 @@ std::int64_t panel_bytes(DType weight_dtype, std::int64_t k) {
       return bytes.operator()<FormatQ5_K>();
     case DType::kQ6_K:
       return bytes.operator()<FormatQ6_K>();
+    case DType::kMXFP4:
+      return bytes.operator()<FormatMXFP4>();
     default:
       check_failed("a quantized dtype", tensor::name(weight_dtype), std::source_location::current());
   }
@@ -212,6 +221,8 @@ void pack_panel(DType weight_dtype, std::int64_t k, DType src_dtype, const std::
       return pack<FormatQ5_K, tensor::BlockQ5_K>(k, rows, out);
     case DType::kQ6_K:
       return pack<FormatQ6_K, tensor::BlockQ6_K>(k, rows, out);
+    case DType::kMXFP4:
+      return pack<FormatMXFP4, tensor::BlockMXFP4>(k, rows, out);
     default:
       check_failed("a quantized dtype", tensor::name(weight_dtype), std::source_location::current());
   }

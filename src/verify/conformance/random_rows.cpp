@@ -33,6 +33,9 @@ void put_scales(tensor::DType dtype, char* block, int block_bytes, float u) {
       return put_half(block, u * 1.5e-4f), put_half(block + 2, u * 2e-3f);
     case kQ6_K:
       return put_half(block + block_bytes - 2, u * 4e-5f);
+    case kMXFP4:
+      *block = u < 1 ? 120 : 121;  // 2^-7, 2^-6
+      return;
     default:
       TENON_CHECK(false, std::string("no random rows of ") + tensor::name(dtype));
   }
