@@ -8,8 +8,6 @@
 #include <cerrno>
 #include <cstdint>
 #include <cstring>
-#include <fstream>
-#include <sstream>
 
 namespace tenon {
 namespace {
@@ -36,13 +34,6 @@ Result<std::size_t> open_regular(const std::string& path, FileDescriptor& out) {
   if (::fstat(out.fd, &info) != 0) return fail(code_of(errno), path + ": cannot stat: " + std::strerror(errno));
   if (!S_ISREG(info.st_mode)) return invalid(path + ": not a regular file");
   return static_cast<std::size_t>(info.st_size);
-}
-
-// A cgroup v2 limit file holds a number or "max".
-std::size_t read_limit(const char* path) {
-  std::ifstream in(path);
-  std::size_t value = 0;
-  return in >> value ? value : SIZE_MAX;
 }
 
 }  // namespace
@@ -119,21 +110,6 @@ HugeBuffer& HugeBuffer::operator=(HugeBuffer&& other) noexcept {
 
 HugeBuffer::~HugeBuffer() {
   if (mapping_) ::munmap(mapping_, mapping_size_);
-}
-
-std::size_t available_memory() {
-  std::size_t available = SIZE_MAX;
-  std::ifstream meminfo("/proc/meminfo");
-  for (std::string line; std::getline(meminfo, line);) {
-    if (line.starts_with("MemAvailable:")) {
-      std::istringstream(line.substr(13)) >> available;
-      available *= 1024;
-    }
-  }
-  const std::size_t limit = read_limit("/sys/fs/cgroup/memory.max");
-  const std::size_t used = read_limit("/sys/fs/cgroup/memory.current");
-  if (limit != SIZE_MAX && used != SIZE_MAX) available = std::min(available, limit > used ? limit - used : 0);
-  return available;
 }
 
 }  // namespace tenon

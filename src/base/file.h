@@ -55,7 +55,4 @@ class HugeBuffer {
   std::size_t mapping_size_ = 0;
 };
 
-/// Bytes of memory that this process can still take: the lesser of MemAvailable and what its cgroup allows.
-std::size_t available_memory();
-
 }  // namespace tenon

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <cstdio>
 
-#include "base/file.h"
+#include "base/memory.h"
 #include "compiler/lowering/lower.h"
 #include "compiler/pipeline.h"
 

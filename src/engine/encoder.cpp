@@ -6,6 +6,8 @@
 #include <limits>
 #include <string>
 
+#include "base/memory.h"
+
 namespace tenon::engine {
 namespace {
 

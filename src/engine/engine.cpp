@@ -4,6 +4,7 @@
 #include <limits>
 #include <utility>
 
+#include "base/memory.h"
 #include "engine/engine_loop.h"
 #include "tensor/kv_layout.h"
 

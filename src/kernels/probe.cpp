@@ -6,6 +6,7 @@
 
 #include "base/clock.h"
 #include "base/file.h"
+#include "base/memory.h"
 #include "kernels/kernels.h"
 #include "kernels/probe_part.h"
 

@@ -1,7 +1,7 @@
 // The text of `tenon inspect`.
 #include <sstream>
 
-#include "base/file.h"
+#include "base/memory.h"
 #include "loader/prepare.h"
 
 namespace tenon::loader {

@@ -2,8 +2,8 @@
 
 #include <algorithm>
 
-#include "base/file.h"
 #include "base/log.h"
+#include "base/memory.h"
 #include "loader/prepare.h"
 
 namespace tenon::loader {

@@ -1,0 +1,14 @@
+// How much memory this process can still take.
+#pragma once
+
+#include <cstddef>
+#include <filesystem>
+
+namespace tenon {
+
+/// Bytes: the lesser of the machine's MemAvailable and of what the process's cgroups (v1 or v2, each one up to the
+/// root) still allow. Page cache that a cgroup is charged for counts as free, as it does in MemAvailable: the kernel
+/// takes it back. `root` is where proc and sys/fs/cgroup are.
+std::size_t available_memory(const std::filesystem::path& root = "/");
+
+}  // namespace tenon
