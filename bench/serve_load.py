@@ -106,11 +106,14 @@ def main():
         return harness.Server(command, port, scratch / f"{kind}.server.log")
 
     measures = args.measure.split(",")
+    tokenizer = args.tokenizer or args.model
+    if "load" in measures and not (pathlib.Path(tokenizer) / "tokenizer.json").is_file():
+        parser.error(f"{tokenizer} has no tokenizer.json, without which guidellm makes no prompts: see --tokenizer")
     if "load" in measures:
         with server("load") as running:
             for n in users:
                 requests = max(args.least_requests, n * args.requests_per_user)
-                record("load", {"client": "guidellm", **load(running.url, args.name, args.tokenizer or args.model, n,
+                record("load", {"client": "guidellm", **load(running.url, args.name, tokenizer, n,
                                                              requests, scratch)})
     if "decode" in measures:
         with server("decode") as running:
