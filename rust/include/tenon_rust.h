@@ -63,10 +63,6 @@ TenonRustStatus tenon_template_render(const TenonTemplate* tmpl, const char* var
                                       int64_t now, TenonBytes* out, TenonBytes* error);
 
 /* What tokens spell, for grammars. */
-/* Between the parts of a JSON text: a space, or a line break and an indentation; bounded, because small models write
- * nothing else where they may. A schema inside of a Lark grammar needs it said ("x-guidance": {"whitespace_pattern":
- * …}). */
-#define TENON_GRAMMAR_WHITESPACE "\\x20|\\x0D?\\x0A(\\x20{0,32}|\\x09{0,16})"
 typedef struct TenonVocabulary TenonVocabulary;
 /* Of `count` tokens: their bytes one after the other, the length of each (0: no token of a text) and whether it is
  * special, so that no text reaches it but only a grammar that names it; and the ids that end a text. */

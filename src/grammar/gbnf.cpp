@@ -6,6 +6,7 @@
 #include <map>
 #include <optional>
 
+#include "base/json.h"
 #include "grammar/lark.h"
 
 namespace tenon::grammar {

@@ -6,6 +6,7 @@
 #include <thread>
 #include <utility>
 
+#include "grammar/lark.h"
 #include "tenon_rust.hpp"
 
 namespace tenon::grammar {
@@ -110,6 +111,13 @@ const char* title_of(Kind kind) {
   return "";
 }
 
+// What llguidance gets of a source.
+Result<std::string> bounded(const Source& source) {
+  if (source.kind == Kind::kJsonSchema) return bounded_schema(source.text);
+  if (source.kind == Kind::kRegex) TENON_TRY(check_regex(source.text));
+  return source.text;
+}
+
 class RustCompiler final : public Compiler {
  public:
   explicit RustCompiler(std::function<Result<Vocabulary>()> vocabulary) : make_(std::move(vocabulary)) {}
@@ -128,13 +136,17 @@ class RustCompiler final : public Compiler {
                          " bytes, but at most " + std::to_string(kMaxSource) + " are allowed",
                      source.param);
     }
+    auto text = bounded(source);
+    if (!text) {
+      return invalid(std::string(title_of(source.kind)) + " cannot be used: " + text.error().message, source.param);
+    }
     TENON_ASSIGN(const TenonVocabulary* vocabulary, vocabulary_once());
     const std::string name = name_of(source.kind);
     TenonGrammar* grammar = nullptr;
     rust::Bytes error;
-    auto made = rust::check(tenon_grammar_create(vocabulary, name.data(), name.size(), source.text.data(),
-                                                 source.text.size(), &grammar, error.out()),
-                            error, std::string(title_of(source.kind)) + " cannot be used");
+    auto made = rust::check(
+        tenon_grammar_create(vocabulary, name.data(), name.size(), text->data(), text->size(), &grammar, error.out()),
+        error, std::string(title_of(source.kind)) + " cannot be used");
     if (!made) {
       made.error().param = source.param;
       return std::unexpected(std::move(made).error());

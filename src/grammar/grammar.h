@@ -25,8 +25,12 @@ struct Source {
   std::string param = {};  ///< what the client calls it; names the parameter in errors
 };
 
-/// Bytes: more are refused. A regular expression may have 8 KiB, also in a schema.
+/// Bytes: more are refused.
 inline constexpr std::size_t kMaxSource = std::size_t{256} << 10;
+/// Bytes of a regular expression, also in a schema: the work grows faster than its size, this one takes less than a
+/// second.
+inline constexpr std::size_t kMaxRegex = std::size_t{8} << 10;
+inline constexpr int kMaxSchemaDepth = 200;
 
 /// What tokens spell.
 struct Vocabulary {

@@ -1,13 +1,19 @@
 #include "grammar/grammar.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <atomic>
 #include <future>
 #include <string_view>
+#include <vector>
+
+#include "grammar/lark.h"
 
 namespace tenon::grammar {
 namespace {
+
+using testing::HasSubstr;
 
 constexpr std::int32_t kCall = 256, kEnd = 257, kNothing = 258;
 
@@ -108,7 +114,7 @@ TEST(Grammar, ErrorsNameTheParameter) {
   const auto c = compiler();
   for (const Source& source :
        {Source{Kind::kJsonSchema, "{", "response_format"}, Source{Kind::kJsonSchema, "7", "response_format"},
-        Source{Kind::kRegex, "(", "guided_regex"}, Source{Kind::kRegex, std::string(8193, 'a'), "regex"},
+        Source{Kind::kRegex, "(", "guided_regex"}, Source{Kind::kRegex, std::string(kMaxRegex + 1, 'a'), "regex"},
         Source{Kind::kLark, "start: \"a", "grammar"}, Source{Kind::kLark, std::string(kMaxSource + 1, ' '), "grammar"},
         Source{Kind::kRegex, std::string(20000, '(') + std::string(20000, ')'), "regex"},
         Source{Kind::kRegex, "\xff", "regex"}}) {
@@ -118,6 +124,41 @@ TEST(Grammar, ErrorsNameTheParameter) {
     EXPECT_EQ(grammar.error().param, source.param);
     EXPECT_LT(grammar.error().message.size(), 500U);
   }
+}
+
+TEST(Grammar, LongRegexesAreRefusedWhereverTheyStand) {
+  const auto c = compiler();
+  const std::string longest(kMaxRegex, 'a'), longer(kMaxRegex + 1, 'a');
+  const auto sources = [](const std::string& regex) {
+    return std::vector<Source>{
+        {Kind::kRegex, regex, "p"},
+        {Kind::kJsonSchema, R"({"items": [{"type": "string", "pattern": ")" + regex + R"("}]})", "p"},
+        {Kind::kJsonSchema, R"({"type": "object", "patternProperties": {")" + regex + R"(": {}}})", "p"}};
+  };
+  for (const Source& source : sources(longest)) EXPECT_TRUE(lark_expression(source));
+  for (const Source& source : sources(longer)) {
+    const auto whole = c->compile(source);
+    const auto part = lark_expression(source);
+    ASSERT_FALSE(whole);
+    ASSERT_FALSE(part);
+    EXPECT_THAT(whole.error().message, HasSubstr("regular expression has 8193 bytes"));
+    EXPECT_THAT(part.error().message, HasSubstr("regular expression has 8193 bytes"));
+    EXPECT_EQ(whole.error().param, "p");
+    EXPECT_EQ(part.error().param, "p");
+  }
+}
+
+TEST(Grammar, WhiteSpaceOfASchemaIsBounded) {
+  EXPECT_TRUE(push(*matcher({.text = R"({"type": "array"})"}), "[\n        1]"));
+  EXPECT_FALSE(push(*matcher({.text = R"({"type": "array"})"}), "[  "));
+  const Source own{.text = R"({"type": "array", "x-guidance": {"whitespace_flexible": true}})"};
+  EXPECT_FALSE(push(*matcher(own), "[  "));
+}
+
+TEST(Grammar, SchemasThatAreNone) {
+  const auto c = compiler();
+  for (const char* text : {"false", "[]", "7", "{"}) EXPECT_FALSE(c->compile({.text = text})) << text;
+  EXPECT_TRUE(c->compile({.text = "true"}));
 }
 
 TEST(Grammar, WhatIsTooComplexOnTheWayFails) {

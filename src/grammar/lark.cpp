@@ -1,9 +1,27 @@
 #include "grammar/lark.h"
 
-#include "tenon_rust.h"
+#include "base/json.h"
 
 namespace tenon::grammar {
 namespace {
+
+// Between the parts of a JSON text: a space, or a line break and an indentation. Bounded, because small models write
+// nothing else where they may.
+constexpr const char* kWhitespace = R"(\x20|\x0D?\x0A(\x20{0,32}|\x09{0,16}))";
+
+Status check_patterns(const Json& schema) {
+  if (!schema.is_structured()) return {};
+  for (const auto& [key, value] : schema.items()) {
+    if (schema.is_object() && key == "pattern" && value.is_string()) {
+      TENON_TRY(check_regex(value.get_ref<const std::string&>()));
+    }
+    if (schema.is_object() && key == "patternProperties" && value.is_object()) {
+      for (const auto& [pattern, unused] : value.items()) TENON_TRY(check_regex(pattern));
+    }
+    TENON_TRY(check_patterns(value));
+  }
+  return {};
+}
 
 // A regular expression between slashes.
 std::string slashed(std::string_view regex) {
@@ -28,23 +46,35 @@ std::string slashed(std::string_view regex) {
 
 }  // namespace
 
-std::string lark_json(std::string_view schema) {
-  Json json = Json::parse(schema, nullptr, false);
-  if (json.is_boolean()) json = json.get<bool>() ? Json::object() : Json{{"not", Json::object()}};
-  if (json.is_object()) json["x-guidance"] = Json{{"whitespace_pattern", TENON_GRAMMAR_WHITESPACE}};
-  return "%json " + json.dump(-1, ' ', false, Json::error_handler_t::replace);
+Status check_regex(std::string_view regex) {
+  if (regex.size() <= kMaxRegex) return {};
+  return invalid("a regular expression has " + std::to_string(regex.size()) + " bytes, but at most " +
+                 std::to_string(kMaxRegex) + " are allowed");
 }
 
-std::string lark_expression(const Source& source) {
-  switch (source.kind) {
-    case Kind::kJsonSchema:
-      return lark_json(source.text);
-    case Kind::kRegex:
-      return slashed(source.text);
-    case Kind::kLark:
-      return "%lark {\n" + source.text + "\n}";
+Result<std::string> bounded_schema(std::string_view schema) {
+  TENON_ASSIGN(Json json, parse_json(schema, "the schema", {.max_bytes = kMaxSource, .max_depth = kMaxSchemaDepth}));
+  if (json == false) return invalid("the schema is false: no value satisfies it");
+  if (json == true) json = Json::object();
+  if (!json.is_object()) return invalid("a JSON schema is an object, true or false");
+  TENON_TRY(check_patterns(json));
+  json["x-guidance"] = Json{{"whitespace_pattern", kWhitespace}};
+  return json.dump(-1, ' ', false, Json::error_handler_t::replace);
+}
+
+Result<std::string> lark_expression(const Source& source) {
+  const auto named = [&](Error error) {
+    error.param = source.param;
+    return std::unexpected(std::move(error));
+  };
+  if (source.kind == Kind::kLark) return "%lark {\n" + source.text + "\n}";
+  if (source.kind == Kind::kRegex) {
+    if (auto checked = check_regex(source.text); !checked) return named(std::move(checked).error());
+    return slashed(source.text);
   }
-  return {};
+  auto schema = bounded_schema(source.text);
+  if (!schema) return named(std::move(schema).error());
+  return "%json " + *schema;
 }
 
 }  // namespace tenon::grammar

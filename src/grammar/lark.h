@@ -4,18 +4,21 @@
 #include <string>
 #include <string_view>
 
-#include "base/json.h"
 #include "base/result.h"
 #include "grammar/grammar.h"
 
 namespace tenon::grammar {
 
-/// A source as one Lark expression.
-std::string lark_expression(const Source& source);
+/// The text of a JSON schema with our options (white space between the parts of a value is bounded), which the client's
+/// own ("x-guidance") do not override. Refused: no JSON, no schema, a schema of which no value is one (false), a
+/// regular expression of more than kMaxRegex bytes in it.
+Result<std::string> bounded_schema(std::string_view schema);
 
-/// A JSON schema (the text of one that is valid JSON) as a Lark expression, with the same options as
-/// Kind::kJsonSchema.
-std::string lark_json(std::string_view schema);
+/// Refused: more than kMaxRegex bytes.
+Status check_regex(std::string_view regex);
+
+/// A source as one Lark expression. What Compiler::compile refuses of its size is refused here too, with its `param`.
+Result<std::string> lark_expression(const Source& source);
 
 /// A grammar in the notation of llama.cpp and XGrammar (name ::= …, the first rule is "root") as Lark. Errors say in
 /// which line.

@@ -38,7 +38,7 @@ bool gbnf_allows(std::string_view gbnf, std::string_view text) {
 
 TEST(Lark, SourcesArePartsOfAGrammar) {
   const auto part = [](const Source& source) {
-    return Source{.kind = Kind::kLark, .text = "start: \"<\" body \">\"\nbody: " + lark_expression(source) + "\n"};
+    return Source{.kind = Kind::kLark, .text = "start: \"<\" body \">\"\nbody: " + *lark_expression(source) + "\n"};
   };
   const auto json = part({.text = R"({"type": "array", "items": {"enum": ["/", "\n"]}, "minItems": 2})"});
   EXPECT_TRUE(allows(json, R"(<["/", "\n"]>)"));

@@ -78,7 +78,7 @@ Status Completion::begin(const generate::Generator& generator, ParsedRequest req
     TENON_ASSIGN(generate::EncodedPrompt encoded, generator.encode(std::move(prompt)));
     prompts.push_back(std::move(encoded));
   }
-  auto source = reply_source(request, identity_.chat, prompts.front().text, generator);
+  TENON_ASSIGN(auto source, reply_source(request, identity_.chat, prompts.front().text, generator));
   if (!source) return answer_begins(generator, request, prompts);
   form_ = source->param;
   // Compiling takes milliseconds, or seconds where the client wants to know: not on the I/O thread.

@@ -63,8 +63,8 @@ Result<Source> choice_source(const Json& value, const char* param) {
   if (!value.is_array() || value.empty() || value.size() > kMaxChoices || !std::ranges::all_of(value, is_text)) {
     return wrong(param, "must be an array of 1 to " + std::to_string(kMaxChoices) + " strings that are not empty");
   }
-  std::string lark = "start: ";
-  for (const Json& one : value) lark += (one == value.front() ? "" : " | ") + text_of(one);
+  std::string lark = "start: " + text_of(value[0]);
+  for (std::size_t i = 1; i < value.size(); ++i) lark += " | " + text_of(value[i]);
   return Source{Kind::kLark, std::move(lark), param};
 }
 
@@ -194,13 +194,14 @@ Result<std::vector<chat::CallRule>> call_rules(const Json& tools) {
         return wrong("tools", "has the function '" + name + "' whose 'parameters' are not of \"type\": \"object\"");
       }
     }
-    out.push_back({name, grammar::lark_json(text_of(schema))});
+    TENON_ASSIGN(std::string arguments, grammar::lark_expression({Kind::kJsonSchema, text_of(schema), "tools"}));
+    out.push_back({name, std::move(arguments)});
   }
   return out;
 }
 
-std::optional<Source> reply_source(const ParsedRequest& request, bool chat, std::string_view prompt,
-                                   const generate::Generator& generator) {
+Result<std::optional<Source>> reply_source(const ParsedRequest& request, bool chat, std::string_view prompt,
+                                           const generate::Generator& generator) {
   const auto& structure = request.structure;
   const bool framed = chat && (!request.call_rules.empty() || !request.format.reasoning.empty());
   if (!framed || (!structure && request.call_rules.empty())) return structure;
@@ -208,10 +209,14 @@ std::optional<Source> reply_source(const ParsedRequest& request, bool chat, std:
     const auto id = generator.tokenizer().token_to_id(text);
     return id && generator.tokenizer().is_special(*id) ? "<[" + std::to_string(*id) + "]>" : chat::lark_string(text);
   };
+  std::string content;
+  if (structure) {
+    TENON_ASSIGN(content, grammar::lark_expression(*structure));
+  }
   const chat::ReplyRules rules{.calls = request.call_rules,
                                .must_call = request.tool_choice != ToolChoice::kAuto,
                                .several = request.tool_choice != ToolChoice::kNamed && request.parallel_tool_calls,
-                               .content = structure ? grammar::lark_expression(*structure) : std::string()};
+                               .content = std::move(content)};
   return Source{.kind = Kind::kLark,
                 .text = chat::reply_grammar(request.format, prompt, rules, marker),
                 .param = structure ? structure->param : "tools"};

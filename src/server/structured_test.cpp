@@ -45,7 +45,7 @@ TEST(Structure, EachWayToSayIt) {
   EXPECT_EQ(of(R"({"structured_outputs": {"regex": "a+", "json": null}})").kind, Kind::kRegex);
   EXPECT_EQ(of(R"({"guided_json": "{\"type\": \"null\"}"})").param, "guided_json");
   EXPECT_EQ(of(R"({"guided_regex": "a+"})").text, "a+");
-  EXPECT_EQ(of(R"({"guided_choice": ["a\"", "b"]})").text, R"(start: "a\"" | "b")");
+  EXPECT_EQ(of(R"({"guided_choice": ["a\"", "b", "a\""]})").text, R"(start: "a\"" | "b" | "a\"")");
   EXPECT_EQ(of(R"({"guided_grammar": "start: \"a\""})").text, R"(start: "a")");
   EXPECT_EQ(of(R"({"guided_grammar": "root ::= \"a\""})").kind, Kind::kLark);
   Json text = {{"model", "m"}, {"prompt", "p"}, {"guided_regex", "b"}};
@@ -123,7 +123,10 @@ TEST(ToolChoice, WhatIsWrongNamesTheParameter) {
   EXPECT_TRUE(parse(tools(R"("tool_choice": "required", "response_format": {"type": "json_object"})")));
   EXPECT_EQ(refused(tools(""), {.tools = "gemma"}).param, "tools");  // strict, in a notation that is not JSON
   EXPECT_EQ(refused(tools(R"("tool_choice": "required")"), {}).param, "tools");
-  for (const char* tool : {R"({"type": "function", "function": {"name": "a b"}})",
+  const std::string pattern =
+      R"({"type": "function", "function": {"name": "f", "parameters": {"properties": {"a": {"pattern": ")" +
+      std::string(9000, 'a') + R"("}}}}})";
+  for (const char* tool : {pattern.c_str(), R"({"type": "function", "function": {"name": "a b"}})",
                            R"({"type": "function", "function": {"name": "f", "parameters": {"type": "array"}}})",
                            R"({"type": "function", "function": {"name": "f", "strict": 1}})"}) {
     const std::string body = std::string("{\"tools\": [") + tool + R"(], "tool_choice": "required"})";
@@ -265,7 +268,8 @@ TEST(ReplyGrammar, ReasoningComesBeforeContentAndCalls) {
 }
 
 TEST(ReplyGrammar, ContentBesideCalls) {
-  const chat::ReplyRules rules{.calls = kRules, .content = grammar::lark_json(R"({"type": "integer"})")};
+  const chat::ReplyRules rules{.calls = kRules,
+                               .content = *grammar::lark_expression({.text = R"({"type": "integer"})"})};
   const auto lark = chat::reply_grammar(kHermes, "", rules, marker);
   EXPECT_TRUE(allows(lark, "17"));
   EXPECT_FALSE(allows(lark, "text"));
