@@ -221,6 +221,20 @@ TEST(Priority, LowerRunsFirstAndEqualsInOrderOfArrival) {
   EXPECT_EQ(order, (std::vector{running, urgent, later}));
 }
 
+TEST(Priority, NobodyIsOvertakenWithoutEnd) {
+  Simulation s({.max_rows = 1, .max_tokens = 64, .max_chunk = 64, .max_queue_size = 10000}, 16);
+  s.submit(tokens(3), 1);
+  s.step();
+  Sequence* patient = s.submit(tokens(3), 1);
+  s.scheduler_.remove(*patient);
+  patient->priority = 1;
+  ASSERT_TRUE(s.scheduler_.submit(*patient));
+  for (int i = 0; i < kMostOvertakers + 50; ++i) s.submit(tokens(3), 1);
+  while (!s.removed_.contains(patient)) s.step();
+  // The first one, those that may overtake it (the one that came at the end of them is equal and more urgent), itself.
+  EXPECT_EQ(static_cast<std::int64_t>(s.removed_.size()), 1 + kMostOvertakers + 1);
+}
+
 // Prompts with beginnings in common, tight caches, cancellations, salts, preemption: whatever a sequence reads is what
 // it would have computed, and all pages come back.
 TEST(PrefixCacheProperty, RandomTraffic) {

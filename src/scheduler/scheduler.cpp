@@ -18,7 +18,10 @@ std::string mebibytes(std::int64_t bytes) {
 }
 
 bool before(const Sequence* a, const Sequence* b) {
-  return a->priority != b->priority ? a->priority < b->priority : a->arrival < b->arrival;
+  const auto place = [](const Sequence* s) {
+    return static_cast<std::int64_t>(s->arrival) + s->priority * kMostOvertakers;
+  };
+  return place(a) != place(b) ? place(a) < place(b) : a->priority < b->priority;
 }
 
 template <class Container>

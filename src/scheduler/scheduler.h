@@ -16,12 +16,16 @@
 
 namespace tenon::scheduler {
 
+/// A sequence lets at most this many later ones pass for each step of `priority` that they are ahead of it: none
+/// starves.
+inline constexpr std::int64_t kMostOvertakers = 1000;
+
 /// One request's tokens. Owned by the caller, which keeps it in place from submit() to remove().
 struct Sequence {
   std::vector<std::int32_t> tokens;  ///< the prompt, then what was sampled; append() adds
   std::int64_t prompt_length = 0;    ///< set by submit()
   std::int64_t max_tokens = 0;       ///< most tokens to be sampled, at least 1
-  int priority = 0;                  ///< lower runs earlier; equals in order of arrival
+  int priority = 0;                  ///< lower runs earlier (kMostOvertakers); equals in order of arrival
   std::string cache_salt;            ///< shares cached prefixes only with the same salt
 
   /// The logits of the prompt's positions from here on (but its last) are wanted too; moves on as they are computed.
@@ -83,11 +87,11 @@ struct Stats {
 
 /// A step is: plan(); the caller runs the work; complete(); append() or remove() for each sequence that sampled.
 ///
-/// Order is that of (priority, arrival). Running sequences have pages; waiting ones have none. Within a step, rows that
-/// decode come first, then prompts, then new admissions, each in order. When pages run out the last running sequence
-/// gives up all of its pages and waits again, at its place in the queue: its tokens, those already sampled too, are
-/// computed anew, and the numerics make them the same. The first sequence is never held up and fits the cache alone, so
-/// that everything of one priority finishes.
+/// Order is that of arrival + kMostOvertakers * priority. Running sequences have pages; waiting ones have none. Within
+/// a step, rows that decode come first, then prompts, then new admissions, each in order. When pages run out the last
+/// running sequence gives up all of its pages and waits again, at its place in the queue: its tokens, those already
+/// sampled too, are computed anew, and the numerics make them the same. The first sequence is never held up and fits
+/// the cache alone, so that everything finishes.
 ///
 /// A prompt that begins like an earlier one takes over what is in the prefix cache, to the token: full pages are
 /// shared, the first part of a page is copied. Its last token is always computed, for its logits.
