@@ -22,11 +22,13 @@ Status check_memory(const PreparedModel& prepared, CheckpointWeights& weights,
   const std::int64_t needed = plan.weight_bytes + plan.arena_bytes;
   const auto available = static_cast<std::int64_t>(available_memory());
   if (needed <= available) return {};
-  return fail(ErrorCode::kResourceExhausted,
-              "model " + prepared.name + " needs " + gigabytes(needed) + " of memory (" + gigabytes(plan.weight_bytes) +
-                  " of weights as " + prepared.encoding.name + ", " + gigabytes(plan.arena_bytes) +
-                  " of working memory) beside the KV cache, but only " + gigabytes(available) +
-                  " are available: free memory, or use a quantized GGUF or a smaller model");
+  const bool is_float = prepared.encoding.name == "float32" || prepared.encoding.name == "bfloat16";
+  return fail(ErrorCode::kResourceExhausted, "model " + prepared.name + " needs " + gigabytes(needed) + " of memory (" +
+                                                 gigabytes(plan.weight_bytes) + " of weights as " +
+                                                 prepared.encoding.name + ", " + gigabytes(plan.arena_bytes) +
+                                                 " of working memory) beside the KV cache, but only " +
+                                                 gigabytes(available) + " are available: free memory, or use " +
+                                                 (is_float ? "a quantized GGUF or " : "") + "a smaller model");
 }
 
 Result<LoadedModel> finish(PreparedModel prepared, const LoadOptions& options, ThreadPool& pool) {

@@ -61,7 +61,9 @@ bool Reference::has_taps() const {
 Result<Reference> read_reference(const std::string& path) {
   Reference out;
   auto opened = weights::open_safetensors(path);
-  if (!opened) return wrap(opened.error(), "the reference dump cannot be read");
+  if (!opened)
+    return wrap(opened.error(),
+                "the reference dump cannot be read (if it is damaged, make it anew with tools/make_reference.py)");
   out.tensors = std::move(*opened);
   for (int n = 0;; ++n) {
     const std::string prompt = "prompt." + std::to_string(n);
