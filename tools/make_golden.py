@@ -12,6 +12,7 @@ Usage: tools/make_golden.py [--out tests/golden] [CASE…]      (CASE: family or
 import argparse
 import json
 import pathlib
+import tempfile
 
 import torch
 import transformers
@@ -56,6 +57,11 @@ CASES = {
     "qwen3_moe/mixed_tied": ("Qwen3MoeForCausalLM", dict(
         num_experts=5, num_experts_per_tok=2, moe_intermediate_size=24, norm_topk_prob=False, num_hidden_layers=3,
         decoder_sparse_step=1, mlp_only_layers=[1], attention_bias=True, tie_word_embeddings=True)),
+    "qwen3/fp8": ("Qwen3ForCausalLM", dict(hidden_size=128, head_dim=32, intermediate_size=256,
+                                           tie_word_embeddings=True)),
+    "qwen3_moe/fp8": ("Qwen3MoeForCausalLM", dict(
+        hidden_size=128, head_dim=32, num_experts=4, num_experts_per_tok=2, moe_intermediate_size=128, norm_topk_prob=True,
+        num_hidden_layers=1, tie_word_embeddings=True)),
     "granitemoe/tied": ("GraniteMoeForCausalLM", dict(
         num_local_experts=6, num_experts_per_tok=3, intermediate_size=32, embedding_multiplier=3.0, logits_scaling=6.0,
         residual_multiplier=0.5, attention_multiplier=0.3, tie_word_embeddings=True)),
@@ -75,6 +81,10 @@ CASES = {
         **LATENT, q_lora_rank=24, n_routed_experts=6, num_experts_per_tok=3, n_shared_experts=1, first_k_dense_replace=1,
         topk_method="group_limited_greedy", n_group=3, topk_group=2, routed_scaling_factor=1.5, attention_bias=True,
         mlp_bias=True, tie_word_embeddings=True)),
+    "deepseek_v3/fp8": ("DeepseekV3ForCausalLM", dict(
+        hidden_size=128, num_key_value_heads=4, kv_lora_rank=128, q_lora_rank=128, qk_nope_head_dim=16, qk_rope_head_dim=8,
+        v_head_dim=32, n_routed_experts=4, num_experts_per_tok=2, n_group=2, topk_group=1, n_shared_experts=1,
+        moe_intermediate_size=128, first_k_dense_replace=0, num_hidden_layers=1, tie_word_embeddings=True)),
     "deepseek_v3/groups_yarn": ("DeepseekV3ForCausalLM", dict(
         **LATENT, q_lora_rank=24, n_routed_experts=8, num_experts_per_tok=3, n_group=4, topk_group=2,
         first_k_dense_replace=1, rope_parameters=rope(
@@ -227,6 +237,33 @@ def save_mxfp4(folder, experts):
     (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n")
 
 
+def save_fp8(folder):
+    """Quantizes the checkpoint's projections to FP8 with a scale for each 128 x 128, as fine-grained FP8 checkpoints
+    are. Returns all tensors as what they then mean."""
+    path = folder / "model.safetensors"
+    stored, meant = {}, {}
+    for name, t in load_file(path).items():
+        stored[name] = meant[name] = t
+        if not name.endswith(("_proj.weight", "_proj_with_mqa.weight")):
+            continue
+        rows, columns = (-(-size // 128) for size in t.shape)
+        padded = torch.nn.functional.pad(t, (0, columns * 128 - t.shape[1], 0, rows * 128 - t.shape[0]))
+        blocks = padded.reshape(rows, 128, columns, 128)
+        scales = blocks.abs().amax(dim=(1, 3)) / torch.finfo(torch.float8_e4m3fn).max
+        codes = (blocks / scales[:, None, :, None]).to(torch.float8_e4m3fn)
+        whole = (codes.float() * scales[:, None, :, None]).reshape(padded.shape)
+        stored[name] = codes.view(torch.uint8).reshape(padded.shape)[:t.shape[0], :t.shape[1]].contiguous().view(
+            torch.float8_e4m3fn)
+        stored[name + "_scale_inv"] = scales
+        meant[name] = whole[:t.shape[0], :t.shape[1]].contiguous()
+    save_file(stored, path, metadata={"format": "pt"})
+    config = json.loads((folder / "config.json").read_text())
+    config["quantization_config"] = {"quant_method": "fp8", "fmt": "e4m3", "activation_scheme": "dynamic",
+                                     "weight_block_size": [128, 128], "modules_to_not_convert": ["lm_head"]}
+    (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n")
+    return meant
+
+
 def tapped(name):
     parts = name.split(".")
     return name in ("model.embed_tokens", "model.norm", "model.embedding_norm") or (
@@ -265,6 +302,11 @@ def make(case, out):
     model.save_pretrained(folder)
     if mxfp4:
         save_mxfp4(folder, mxfp4)
+    if case.endswith("/fp8"):
+        with tempfile.TemporaryDirectory() as widened:
+            model.save_pretrained(widened)
+            save_file(save_fp8(folder), pathlib.Path(widened) / "model.safetensors", metadata={"format": "pt"})
+            model = model_class.from_pretrained(widened, dtype=torch.float32, attn_implementation="eager").eval()
     (folder / "generation_config.json").unlink(missing_ok=True)
     tensors, taps = {}, {}
     for n, length in enumerate(lengths[0] if lengths else PROMPT_LENGTHS):

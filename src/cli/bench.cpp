@@ -112,7 +112,8 @@ Status bench(const BenchOptions& options) {
     }
   }
   const std::string& encoding = assembly.model.encoding;
-  const bool quantized = encoding != "bfloat16" && encoding != "float32";
+  // FP8 is widened to floats.
+  const bool quantized = encoding != "bfloat16" && encoding != "float32" && encoding != "fp8";
   const double peak = limit(quantized                ? &kernels::MachineLimits::int8_gop_per_s
                             : encoding == "bfloat16" ? &kernels::MachineLimits::bf16_gflop_per_s
                                                      : &kernels::MachineLimits::f32_gflop_per_s);

@@ -47,7 +47,7 @@ void add_model_options(CLI::App& command, ModelOptions& options) {
   add_custom_architectures(command, options.load.custom_architectures);
   command.add_option("--revision", options.load.revision, "Branch, tag or commit on the hub")->capture_default_str();
   command.add_option("--quantization-encoding", options.load.quantization_encoding,
-                     "bfloat16, float32, or what the checkpoint holds (q8_0, q4_k, mxfp4, …)");
+                     "bfloat16, float32, or what the checkpoint holds (q8_0, q4_k, mxfp4, fp8, …)");
   command.add_option("--kv-cache-dtype", options.load.kv_cache_dtype, "bfloat16 or float32");
   command.add_option("--max-length", options.load.max_length, "Context: prompt and reply, in tokens")
       ->check(CLI::PositiveNumber);

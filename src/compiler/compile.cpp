@@ -18,8 +18,8 @@ Result<PassContext> make_context(const Graph& graph, WeightProvider& weights, co
   PassContext context;
   for (const auto& request : graph.weights()) {
     if (std::ranges::find(request.uses, graph::WeightUse::kMatmul) == request.uses.end()) continue;
-    TENON_ASSIGN(const tensor::RowView rows, weights.weight(request.name));
-    context.packed_dtypes[request.name] = packed_dtype(rows.dtype, options);
+    TENON_ASSIGN(const tensor::DType stored, weights.dtype(request.name));
+    context.packed_dtypes[request.name] = packed_dtype(stored, options);
   }
   return context;
 }

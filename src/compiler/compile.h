@@ -18,8 +18,9 @@ namespace tenon::compiler {
 class WeightProvider {
  public:
   virtual ~WeightProvider() = default;
-  /// A vector is one row. Asked for once for the dtype of a matrix, where data may be null, and again when it is
-  /// packed.
+  /// Of the rows of weight(name); there need be no data yet.
+  virtual Result<tensor::DType> dtype(const std::string& name) = 0;
+  /// A vector is one row. Asked for when it is packed.
   virtual Result<tensor::RowView> weight(const std::string& name) = 0;
   virtual void release(const std::string& name) = 0;  ///< packed: its pages may go; it stays readable
 };

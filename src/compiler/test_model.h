@@ -186,6 +186,10 @@ class RandomWeights final : public WeightProvider {
     }
   }
 
+  Result<DType> dtype(const std::string& name) override {
+    TENON_ASSIGN(const tensor::RowView rows, weight(name));
+    return rows.dtype;
+  }
   Result<tensor::RowView> weight(const std::string& name) override {
     const auto it = stored_.find(name);
     if (it == stored_.end()) return fail(ErrorCode::kNotFound, "there is no tensor " + name);

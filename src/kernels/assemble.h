@@ -5,11 +5,18 @@
 
 namespace tenon::kernels {
 
-/// The matmul functions of a table: those of kFloat for weights of kF32 and kBF16, else those of kQuant.
+/// The matmul functions of a table: those of kFloat for weights of kF32, kBF16 and kFP8, else those of kQuant.
 template <const MatmulPart& kFloat, const MatmulPart& kQuant>
 struct MatmulByDtype {
   static const MatmulPart& part(DType weight_dtype) {
-    return weight_dtype == DType::kF32 || weight_dtype == DType::kBF16 ? kFloat : kQuant;
+    switch (weight_dtype) {
+      case DType::kF32:
+      case DType::kBF16:
+      case DType::kFP8:
+        return kFloat;
+      default:
+        return kQuant;
+    }
   }
   static std::int64_t panel_bytes(DType weight_dtype, std::int64_t k) {
     return part(weight_dtype).panel_bytes(weight_dtype, k);

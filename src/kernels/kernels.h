@@ -34,7 +34,7 @@ struct PackedMatrix {
 };
 
 /// How the left operand is packed for m rows against weights of one dtype: ceil(m / row_block) blocks of block_bytes.
-/// float32 for kF32, bfloat16 for kBF16, int8 with one float scale per 32 for the quantized formats.
+/// float32 for kF32 and kFP8, bfloat16 for kBF16, int8 with one float scale per 32 for the other quantized formats.
 struct ActivationLayout {
   DType weight_dtype = DType::kF32;
   std::int64_t m = 0;

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "kernels/parts.h"
+#include "tensor/blocks.h"
 #include "tensor/dtype.h"
 
 namespace tenon::kernels {
@@ -343,6 +344,78 @@ TEST_P(FloatMatmulTest, AnEmptySumIsTheBias) {
   std::vector<float> y(3, 9.0f);
   multiply(*part_, weight.matrix, nullptr, 1, 0, y.data(), 3, {.bias = bias.data()});
   EXPECT_EQ(y, bias);
+}
+
+/// Rows of FP8, off by one byte, and the same weights as floats.
+struct Fp8Rows {
+  Fp8Rows(std::int64_t n, std::int64_t k, unsigned seed)
+      : bytes(static_cast<std::size_t>(tensor::bytes_of(DType::kFP8, n * k)) + 1) {
+    std::mt19937 rng(seed);
+    for (std::size_t at = 1; at < bytes.size(); at += sizeof(tensor::BlockFP8)) {
+      tensor::BlockFP8 block{.d = 1e-3f * static_cast<float>(1 + rng() % 100), .qs = {}};
+      if (rng() % 16 == 0) block.d = -block.d;
+      for (std::uint8_t& q : block.qs) {
+        do q = static_cast<std::uint8_t>(rng());
+        while ((q & 0x7f) == 0x7f);  // NaN
+      }
+      std::memcpy(bytes.data() + at, &block, sizeof block);
+    }
+    floats.resize(static_cast<std::size_t>(n * k));
+    tensor::to_float(DType::kFP8, bytes.data() + 1, n * k, floats.data());
+    bytes.erase(bytes.begin());
+  }
+  Bytes bytes;
+  std::vector<float> floats;
+};
+
+class Fp8Matmul : public ::testing::TestWithParam<Isa> {};
+INSTANTIATE_TEST_SUITE_P(Isas, Fp8Matmul, ::testing::ValuesIn(isas()),
+                         [](const auto& test) { return test.param.name; });
+
+// FP8 is widened to what its weights are as floats, and summed in the same order: the float32 kernel, which is compared
+// with float64 above, gives the same bits.
+TEST_P(Fp8Matmul, GivesTheBitsOfFloat32) {
+  const MatmulPart& part = *GetParam().part;
+  for (const auto& [n, k] :
+       {std::pair<std::int64_t, std::int64_t>{1, 128}, {33, 256}, {64, 2048}, {100, 2176}, {64, 4992}}) {
+    const Fp8Rows w(n, k, 1);
+    const Weight fp8(part, DType::kFP8, DType::kFP8, w.bytes, n, k);
+    const Weight f32(part, DType::kF32, DType::kF32, Stored(DType::kF32, w.floats).bytes, n, k);
+    const auto bias = random_floats(static_cast<std::size_t>(n), 2);
+    for (const std::int64_t m : {1, 2, 3, 7, 13, 31, 64, 250}) {
+      if (m > 13 && &part == &portable_isa::kFloatMatmul) continue;
+      const auto x = random_floats(static_cast<std::size_t>(m * k), 3);
+      for (const auto epilogue : {Epilogue::kStore, Epilogue::kAdd, Epilogue::kSiluMul}) {
+        if (epilogue == Epilogue::kSiluMul && n % (2 * kPanel) != 0) continue;
+        auto y = random_floats(static_cast<std::size_t>(m * n), 4), want = y;
+        const Call call{.epilogue = epilogue, .bias = bias.data()};
+        multiply(part, fp8.matrix, x.data(), m, k, y.data(), n, call);
+        multiply(part, f32.matrix, x.data(), m, k, want.data(), n, call);
+        ASSERT_EQ(0, std::memcmp(y.data(), want.data(), y.size() * sizeof(float))) << m << " x " << n << " x " << k;
+      }
+    }
+  }
+}
+
+TEST_P(Fp8Matmul, IsExactForEveryCodeAndCarriesNan) {
+  const MatmulPart& part = *GetParam().part;
+  for (int code = 0; code < 256; ++code) {
+    tensor::BlockFP8 block{.d = 3e-4f, .qs = {}};
+    block.qs[5] = static_cast<std::uint8_t>(code);
+    Bytes row(sizeof block);
+    std::memcpy(row.data(), &block, sizeof block);
+    const Weight w(part, DType::kFP8, DType::kFP8, row, 1, tensor::kFp8Elements);
+    std::vector<float> x(tensor::kFp8Elements, 0.0f), want(tensor::kFp8Elements);
+    x[5] = 1.0f;
+    tensor::to_float(DType::kFP8, &block, tensor::kFp8Elements, want.data());
+    float y = 0;
+    multiply(part, w.matrix, x.data(), 1, tensor::kFp8Elements, &y, 1);
+    if (std::isnan(want[5])) {
+      EXPECT_TRUE(std::isnan(y)) << code;
+    } else {
+      EXPECT_EQ(y, want[5]) << code;
+    }
+  }
 }
 
 TEST(FloatMatmul, Avx2AndAvx512AgreeInEveryBitOfFloat32) {

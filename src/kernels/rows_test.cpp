@@ -239,9 +239,9 @@ TEST_P(Rows, Rope) {
 
 TEST_P(Rows, DequantizeRowIsToFloatTimesScale) {
   std::mt19937 engine(5);
-  for (const DType dtype :
-       {DType::kF32, DType::kF16, DType::kBF16, DType::kF64, DType::kF8E4M3, DType::kI8, DType::kQ4_0, DType::kQ4_1,
-        DType::kQ5_0, DType::kQ5_1, DType::kQ8_0, DType::kQ4_K, DType::kQ5_K, DType::kQ6_K, DType::kMXFP4}) {
+  for (const DType dtype : {DType::kF32, DType::kF16, DType::kBF16, DType::kF64, DType::kF8E4M3, DType::kI8,
+                            DType::kQ4_0, DType::kQ4_1, DType::kQ5_0, DType::kQ5_1, DType::kQ8_0, DType::kQ4_K,
+                            DType::kQ5_K, DType::kQ6_K, DType::kMXFP4, DType::kFP8}) {
     const tensor::DTypeInfo& type = tensor::info(dtype);
     for (const std::int64_t blocks : {1, 2, 5, 37}) {
       const std::int64_t n = blocks * type.block_elements;

@@ -36,7 +36,7 @@ Result<EncodingChoice> choose_encoding(const std::string& requested, const model
   std::map<std::string, std::int64_t> bytes;  // of the quantized matmul weights, by format
   for (const auto& [name, binding] : weights.bindings) {
     if (std::ranges::find(binding.uses, graph::WeightUse::kMatmul) == binding.uses.end()) continue;
-    const DType dtype = model::transformed_dtype(binding.tensor->dtype, binding.transform);
+    const DType dtype = binding.held();
     if (!tensor::info(dtype).quantized) continue;
     bytes[lower(tensor::name(dtype))] +=
         binding.tensor->bytes() * static_cast<std::int64_t>(std::max<std::size_t>(1, binding.experts.size()));

@@ -43,7 +43,7 @@ void write_weights(std::ostream& out, const PreparedModel& prepared) {
   for (const std::string& name : map.ignored) out << "ignored: " << name << "\n";
   for (const auto& [name, binding] : map.bindings) {
     out << "  " << name << " " << tensor::name(binding.tensor->dtype) << tensor::to_string(binding.tensor->shape);
-    const tensor::DType held = model::transformed_dtype(binding.tensor->dtype, binding.transform);
+    const tensor::DType held = binding.held();
     if (held != binding.tensor->dtype) out << " as " << tensor::name(held);
     if (binding.file_name != name) out << " <- " << binding.file_name;
     if (!binding.experts.empty()) out << " … " << binding.experts.back().file_name;

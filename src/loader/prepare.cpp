@@ -264,21 +264,41 @@ Result<Json> expand_tensors(const Json& tensors) {
   return result;
 }
 
-Result<tensor::RowView> CheckpointWeights::weight(const std::string& name) {
+Result<const model::WeightBinding*> CheckpointWeights::find(const std::string& name) const {
   const auto it = map_.bindings.find(name);
   if (it == map_.bindings.end()) return fail(ErrorCode::kNotFound, "the checkpoint has no tensor for " + name);
-  const model::WeightBinding& binding = it->second;
-  // Without data only sizes and the dtype count.
-  const model::Transform transform = binding.tensor->data == nullptr ? model::Transform{} : binding.transform;
-  const tensor::TensorView* companion = binding.tensor->data == nullptr ? nullptr : binding.companion;
-  TENON_ASSIGN(tensor::RowView rows, model::transformed(*binding.tensor, transform, binding.file_name, companion));
-  if (rows.data == nullptr) rows.dtype = model::transformed_dtype(binding.tensor->dtype, binding.transform);
-  if (!binding.experts.empty()) {
-    rows.part_rows = rows.n;
-    rows.n *= static_cast<std::int64_t>(binding.experts.size());
-    for (const auto& expert : binding.experts) rows.parts.push_back(expert.tensor->data);
+  return &it->second;
+}
+
+Result<tensor::DType> CheckpointWeights::dtype(const std::string& name) {
+  TENON_ASSIGN(const model::WeightBinding* binding, find(name));
+  return binding->held();
+}
+
+Result<tensor::RowView> CheckpointWeights::weight(const std::string& name) {
+  TENON_ASSIGN(const model::WeightBinding* found, find(name));
+  const model::WeightBinding& binding = *found;
+  if (binding.tensor->data == nullptr) return invalid("tensor " + binding.file_name + " is a name and a shape only");
+  if (binding.experts.empty()) {
+    TENON_ASSIGN(tensor::RowView rows,
+                 model::transformed(*binding.tensor, binding.transform, binding.file_name, binding.companion));
+    if (rows.owner == nullptr) rows.owner = checkpoint_;
+    return rows;
   }
-  if (rows.owner == nullptr) rows.owner = checkpoint_;
+  tensor::RowView rows;
+  const auto owners = std::make_shared<std::vector<std::shared_ptr<const void>>>(1, checkpoint_);
+  for (const auto& expert : binding.experts) {
+    TENON_ASSIGN(const tensor::RowView part,
+                 model::transformed(*expert.tensor, binding.transform, expert.file_name, expert.companion));
+    if (rows.parts.empty()) {
+      rows = part;
+      rows.part_rows = part.n;
+      rows.n *= static_cast<std::int64_t>(binding.experts.size());
+    }
+    rows.parts.push_back(part.data);
+    owners->push_back(part.owner);
+  }
+  rows.owner = owners;
   return rows;
 }
 

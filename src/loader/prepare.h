@@ -44,10 +44,13 @@ class CheckpointWeights final : public compiler::WeightProvider {
   /// The rows that it hands out keep the checkpoint's files mapped. `map` outlives it.
   CheckpointWeights(std::shared_ptr<const weights::Checkpoint> checkpoint, const model::WeightMap& map)
       : checkpoint_(std::move(checkpoint)), map_(map) {}
+  Result<tensor::DType> dtype(const std::string& name) override;
   Result<tensor::RowView> weight(const std::string& name) override;
   void release(const std::string& name) override;
 
  private:
+  Result<const model::WeightBinding*> find(const std::string& name) const;
+
   std::shared_ptr<const weights::Checkpoint> checkpoint_;
   const model::WeightMap& map_;
 };

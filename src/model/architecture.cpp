@@ -46,13 +46,15 @@ const char* name(Encoding encoding) {
       return "q6_k";
     case Encoding::kMXFP4:
       return "mxfp4";
+    case Encoding::kFP8:
+      return "fp8";
   }
   return "";
 }
 
 std::vector<Encoding> all_encodings() {
-  return {Encoding::kFloat32, Encoding::kBFloat16, Encoding::kQ4_0, Encoding::kQ4_1, Encoding::kQ5_0, Encoding::kQ5_1,
-          Encoding::kQ8_0,    Encoding::kQ4_K,     Encoding::kQ5_K, Encoding::kQ6_K, Encoding::kMXFP4};
+  return {Encoding::kFloat32, Encoding::kBFloat16, Encoding::kQ4_0, Encoding::kQ4_1, Encoding::kQ5_0,  Encoding::kQ5_1,
+          Encoding::kQ8_0,    Encoding::kQ4_K,     Encoding::kQ5_K, Encoding::kQ6_K, Encoding::kMXFP4, Encoding::kFP8};
 }
 
 bool serves(const Architecture& architecture, std::string_view class_name) {

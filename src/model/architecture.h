@@ -34,6 +34,7 @@ enum class Encoding : std::uint8_t {
   kQ5_K,
   kQ6_K,
   kMXFP4,
+  kFP8,
 };
 
 const char* name(Task task);          ///< "text-generation"

@@ -4,6 +4,7 @@
 #include <map>
 #include <set>
 
+#include "model/fp8_weights.h"
 #include "model/harmless_fields.h"
 
 namespace tenon::model {
@@ -263,6 +264,10 @@ Status ConfigReader::check_unread(const Json& object, const std::string& path) c
     if (name == "quantization_config") {
       const std::string method =
           value.is_object() && value.contains("quant_method") ? shown(value["quant_method"]) : "unnamed";
+      if (method == "\"fp8\"") {
+        TENON_TRY(check_fp8_config(value, full));
+        continue;
+      }
       return unsupported("the checkpoint is quantized with the method " + method +
                              ", which is not supported: use its float checkpoint, or a GGUF file",
                          full);

@@ -79,6 +79,18 @@ TEST(ConfigReader, UnreadFieldsThatMatterAreErrors) {
   EXPECT_THAT(error_of(with(R"({"rope_interleaved": true})")), HasSubstr("rope_interleaved"));
   EXPECT_THAT(error_of(with(R"({"quantization_config": {"quant_method": "gptq", "bits": 4}})")),
               HasSubstr("the method \"gptq\", which is not supported"));
+  const auto fp8 = [&](const std::string& more) {
+    const std::string text =
+        R"({"quantization_config": {"quant_method": "fp8", "modules_to_not_convert": ["lm_head"])" + more + "}}";
+    return with(text.c_str());
+  };
+  EXPECT_TRUE(parse(fp8(R"(, "weight_block_size": [128, 128], "fmt": "e4m3", "activation_scheme": "dynamic")")));
+  EXPECT_THAT(error_of(fp8("")), HasSubstr("quantization_config.weight_block_size is null, but of fp8 only [128,128]"));
+  EXPECT_THAT(error_of(fp8(R"(, "weight_block_size": [64, 128])")), HasSubstr("weight_block_size is [64,128]"));
+  EXPECT_THAT(error_of(fp8(R"(, "weight_block_size": [128, 128], "fmt": "e5m2")")), HasSubstr("fmt is \"e5m2\""));
+  EXPECT_THAT(error_of(fp8(R"(, "weight_block_size": [128, 128], "activation_scheme": "static")")),
+              HasSubstr("activation_scheme is \"static\""));
+  EXPECT_THAT(error_of(fp8(R"(, "weight_block_size": [128, 128], "rotation": 4)")), HasSubstr("rotation is 4"));
   // Harmless, or saying nothing.
   EXPECT_TRUE(
       parse(with(R"({"torch_dtype": "bfloat16", "use_cache": true, "initializer_range": 0.02, "rope_interleaved":

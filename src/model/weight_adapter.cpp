@@ -3,6 +3,7 @@
 #include <cctype>
 
 #include "model/expert_weights.h"
+#include "model/fp8_weights.h"
 #include "model/head_weights.h"
 
 namespace tenon::model {
@@ -98,6 +99,13 @@ std::string substitute(std::string_view pattern, const std::vector<std::string>&
 
 Result<tensor::RowView> transformed(const tensor::TensorView& tensor, const Transform& transform,
                                     const std::string& name, const tensor::TensorView* companion) {
+  if (companion != nullptr && tensor.dtype == tensor::DType::kF8E4M3) {
+    TENON_ASSIGN(const tensor::RowView blocks, fp8_rows(name, tensor, *companion));
+    const tensor::TensorView held{tensor::DType::kFP8, tensor.shape, blocks.data};
+    TENON_ASSIGN(tensor::RowView rows, transformed(held, transform, name));
+    if (rows.owner == nullptr) rows.owner = blocks.owner;
+    return rows;
+  }
   if (companion != nullptr) return mxfp4_rows(tensor, *companion, transform, name);
   const std::int64_t k = tensor.shape.empty() ? 1 : tensor.shape.back();
   const std::int64_t n = k == 0 ? 0 : tensor::elements(tensor.shape) / k;

@@ -86,7 +86,7 @@ std::string companion_name(const std::string& file_name, const Transform& transf
 
 /// The tensor as rows after its transform. A vector (rank 1) is one row. kAdd, and kUnpermuteRope of a vector,
 /// convert data (to float32), kTranspose… and kHeadRowsTransposed copy it; the rest is views. The view's data must be
-/// there.
+/// there. F8_E4M3 with a companion (fp8_weights.h) becomes rows of FP8 first.
 Result<tensor::RowView> transformed(const tensor::TensorView& tensor, const Transform& transform,
                                     const std::string& name, const tensor::TensorView* companion = nullptr);
 

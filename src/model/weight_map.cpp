@@ -7,6 +7,8 @@
 #include <unordered_map>
 #include <unordered_set>
 
+#include "model/fp8_weights.h"
+
 namespace tenon::model {
 namespace {
 
@@ -110,7 +112,7 @@ std::string experts_gap(const std::string& ours, const WeightBinding& binding, c
                         const weights::Checkpoint& checkpoint, const ModelConfig& config) {
   const tensor::Shape each(shape.begin() + 1, shape.end());
   for (std::size_t e = 0; e < binding.experts.size(); ++e) {
-    const auto& [file_name, tensor] = binding.experts[e];
+    const auto& [file_name, tensor, companion] = binding.experts[e];
     if (tensor == nullptr) {
       return "the checkpoint has no tensor for expert " + std::to_string(e) + " of " + ours + ", though it has " +
              binding.file_name + ": it is incomplete, or the config's number of experts is that of another model";
@@ -118,7 +120,7 @@ std::string experts_gap(const std::string& ours, const WeightBinding& binding, c
     if (tensor->shape != each) {
       return shape_gap(file_name, tensor->shape, each, checkpoint.file_of(file_name), config);
     }
-    if (tensor->dtype != binding.tensor->dtype) {
+    if (tensor->dtype != binding.tensor->dtype || (companion == nullptr) != (binding.companion == nullptr)) {
       return "tensor " + file_name + " is " + tensor::name(tensor->dtype) + " and " + binding.file_name + " " +
              tensor::name(binding.tensor->dtype) + ": the experts of one layer must be stored alike";
     }
@@ -126,7 +128,38 @@ std::string experts_gap(const std::string& ours, const WeightBinding& binding, c
   return "";
 }
 
+bool is_fp8(const tensor::TensorView* tensor) { return tensor != nullptr && tensor->dtype == DType::kF8E4M3; }
+
+// Whether the tensor of this name holds the scales of an FP8 matrix of the checkpoint.
+bool is_fp8_scale(const std::string& file_name, const weights::Checkpoint& checkpoint) {
+  static const std::string suffix = fp8_scale_name("");
+  return file_name.ends_with(suffix) && is_fp8(checkpoint.find(file_name.substr(0, file_name.size() - suffix.size())));
+}
+
+// Finds the scales of FP8 matrices, of which nothing is said in the adapters' tables.
+void bind_fp8_scales(WeightMap& map, const weights::Checkpoint& checkpoint) {
+  const auto bind = [&](const std::string& file_name, const tensor::TensorView* tensor,
+                        const tensor::TensorView*& companion) {
+    const tensor::TensorView* scales = is_fp8(tensor) ? checkpoint.find(fp8_scale_name(file_name)) : nullptr;
+    if (scales == nullptr) return;  // F8_E4M3 alone is refused below
+    std::string gap = fp8_gap(file_name, *tensor, *scales);
+    if (gap.empty()) {
+      companion = scales;
+    } else {
+      map.gaps.push_back(std::move(gap));
+    }
+  };
+  for (auto& [ours, binding] : map.bindings) {
+    bind(binding.file_name, binding.tensor, binding.companion);
+    for (auto& expert : binding.experts) bind(expert.file_name, expert.tensor, expert.companion);
+  }
+}
+
 }  // namespace
+
+tensor::DType WeightBinding::held() const {
+  return transformed_dtype(is_fp8(tensor) && companion != nullptr ? DType::kFP8 : tensor->dtype, transform);
+}
 
 WeightMap map_weights(const graph::Graph& graph, const weights::Checkpoint& checkpoint, const WeightAdapter& adapter,
                       const ModelConfig& config) {
@@ -140,6 +173,7 @@ WeightMap map_weights(const graph::Graph& graph, const weights::Checkpoint& chec
       map.ignored.push_back(file_name);
       continue;
     }
+    if (is_fp8_scale(file_name, checkpoint)) continue;
     const std::vector<Target> found = targets(adapter, file_name);
     if (found.empty()) unexpected.emplace_back(file_name, "");
     for (const auto& [ours, expert, transform] : found) {
@@ -179,6 +213,7 @@ WeightMap map_weights(const graph::Graph& graph, const weights::Checkpoint& chec
     }
   }
   std::erase_if(unexpected, [&](const auto& tensor) { return companions.contains(tensor.first); });
+  bind_fp8_scales(map, checkpoint);
 
   for (const auto& request : graph.weights()) {
     const auto it = map.bindings.find(request.name);
@@ -196,7 +231,7 @@ WeightMap map_weights(const graph::Graph& graph, const weights::Checkpoint& chec
     binding.uses = request.uses;
     const tensor::Shape shape = shape_of(request.type);
     map.parameters += tensor::elements(shape);
-    if (!is_computable(transformed_dtype(binding.tensor->dtype, binding.transform))) {
+    if (!is_computable(binding.held())) {
       map.gaps.push_back("tensor " + binding.file_name + " in " + checkpoint.file_of(binding.file_name) + " is " +
                          tensor::name(binding.tensor->dtype) +
                          ", with which Tenon cannot compute: use a checkpoint of F32, "

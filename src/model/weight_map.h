@@ -19,10 +19,13 @@ struct WeightBinding {
   struct Expert {
     std::string file_name;
     const tensor::TensorView* tensor = nullptr;
+    const tensor::TensorView* companion = nullptr;
   };
-  const tensor::TensorView* companion = nullptr;  ///< scales beside the tensor, where the transform wants them
+  const tensor::TensorView* companion = nullptr;  ///< scales beside the tensor: of MXFP4 blocks, or of F8_E4M3
   std::vector<Expert> experts = {};               ///< a tensor an expert, or none: all are in `tensor`
   std::vector<graph::WeightUse> uses;
+
+  tensor::DType held() const;  ///< the dtype of its rows
 };
 
 struct WeightMap {

@@ -71,7 +71,9 @@ struct Fixture {
   Json tensors = Json::object();
   const Architecture& llama = *find_architecture("LlamaForCausalLM", nullptr)->architecture;
 
-  Fixture() {
+  explicit Fixture(int hidden_size = 64) {
+    json["hidden_size"] = hidden_size;
+    if (hidden_size != 64) json["intermediate_size"] = 2 * hidden_size;
     config = parse_config(llama, json).value();
     const auto model = llama.make_model(config);
     const tensor::KvLayout layout{tensor::DType::kF32, model->kv_parameters()};
@@ -126,6 +128,42 @@ TEST(WeightMap, AShapeThatContradictsNamesTheHeads) {
   EXPECT_THAT(f.map().gaps, ElementsAre(testing::AllOf(HasSubstr("k_proj.weight"), HasSubstr("has the shape [32, 64]"),
                                                        HasSubstr("[16, 64]"),
                                                        HasSubstr("16 is num_key_value_heads 2 × head_dim 8"))));
+}
+
+// The same with rows of 128, and one matrix of F8_E4M3 with its scales.
+struct Fp8Fixture : Fixture {
+  const std::string name = "model.layers.0.mlp.down_proj.weight";
+  Fp8Fixture() : Fixture(128) {
+    tensors[name]["dtype"] = "F8_E4M3";
+    tensors[name + "_scale_inv"] = {{"dtype", "F32"}, {"shape", {1, 2}}};
+  }
+};
+
+TEST(WeightMap, MatricesOfFp8HaveTheirScalesBesideThem) {
+  Fp8Fixture f;
+  const WeightMap map = f.map();
+  EXPECT_THAT(map.gaps, ElementsAre());
+  EXPECT_EQ(map.bindings.at(f.name).held(), tensor::DType::kFP8);
+  EXPECT_EQ(map.bindings.at("model.norm.weight").held(), tensor::DType::kBF16);
+
+  f.tensors[f.name + "_scale_inv"]["shape"] = {2, 2};
+  EXPECT_THAT(f.map().gaps[0], testing::AllOf(HasSubstr("down_proj.weight_scale_inv is F32[2, 2]"),
+                                              HasSubstr("needs floats of [1, 2], one for each 128 x 128")));
+  f.tensors[f.name + "_scale_inv"] = {{"dtype", "U8"}, {"shape", {1, 2}}};
+  EXPECT_THAT(f.map().gaps[0], HasSubstr("down_proj.weight_scale_inv is U8[1, 2]"));
+  f.tensors.erase(f.name + "_scale_inv");
+  EXPECT_THAT(f.map().gaps, ElementsAre(HasSubstr("down_proj.weight in")));
+  // Scales of a matrix that is no FP8 are a tensor like any other.
+  f.tensors[f.name]["dtype"] = "BF16";
+  f.tensors[f.name + "_scale_inv"] = {{"dtype", "F32"}, {"shape", {1, 2}}};
+  EXPECT_THAT(f.map().gaps, ElementsAre(HasSubstr("down_proj.weight_scale_inv in")));
+}
+
+TEST(WeightMap, RowsOfFp8AreWholeBlocks) {
+  Fixture f;
+  f.tensors["model.layers.0.self_attn.q_proj.weight"]["dtype"] = "F8_E4M3";
+  f.tensors["model.layers.0.self_attn.q_proj.weight_scale_inv"] = {{"dtype", "F32"}, {"shape", {1, 1}}};
+  EXPECT_THAT(f.map().gaps[0], HasSubstr("whose rows are multiples of 128 only"));
 }
 
 TEST(WeightMap, DtypesThatCannotBeComputedAreRefusedByName) {

@@ -1,4 +1,5 @@
-// Quantized blocks as GGUF stores them (ggml's published formats); the formulas are in dtype.cpp. Little-endian.
+// Quantized blocks as GGUF stores them (ggml's published formats), and FP8's; the formulas are in dtype.cpp.
+// Little-endian.
 #pragma once
 
 #include <cstdint>
@@ -9,6 +10,7 @@ using F16Bits = std::uint16_t;  ///< IEEE half precision, as bits: from_f16()
 
 inline constexpr int kBlockElements = 32;        ///< Q4_0 … Q8_0, MXFP4
 inline constexpr int kSuperBlockElements = 256;  ///< the K formats
+inline constexpr int kFp8Elements = 128;         ///< FP8
 
 /// x[i] = d * (q - 8). The low nibble of qs[j] is element j, the high nibble element j + 16.
 struct BlockQ4_0 {
@@ -86,6 +88,14 @@ struct BlockMXFP4 {
   std::uint8_t qs[16];
 };
 static_assert(sizeof(BlockMXFP4) == 17);
+
+/// x[i] = d * qs[i], an E4M3 code ("fn": no infinity, one NaN). No file holds it: it is made of a SafeTensors matrix of
+/// F8_E4M3 and the scales beside it, of 128 x 128 each (docs/adr/0009).
+struct BlockFP8 {
+  float d;
+  std::uint8_t qs[kFp8Elements];
+};
+static_assert(sizeof(BlockFP8) == 132);
 
 /// Twice the value of each E2M1 code (sign, two bits of exponent, one of mantissa): integers.
 inline constexpr std::int8_t kE2M1Doubled[16] = {0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12};

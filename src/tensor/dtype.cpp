@@ -36,8 +36,9 @@ constexpr std::array kInfo = {
     DTypeInfo{"Q5_K", kSuperBlockElements, sizeof(BlockQ5_K), true},
     DTypeInfo{"Q6_K", kSuperBlockElements, sizeof(BlockQ6_K), true},
     DTypeInfo{"MXFP4", kBlockElements, sizeof(BlockMXFP4), true},
+    DTypeInfo{"FP8", kFp8Elements, sizeof(BlockFP8), true},
 };
-static_assert(kInfo.size() == static_cast<std::size_t>(DType::kMXFP4) + 1);
+static_assert(kInfo.size() == static_cast<std::size_t>(DType::kFP8) + 1);
 
 // Rows of a mapped file may lie at any address, so elements and blocks are copied out of it.
 template <class T>
@@ -66,9 +67,19 @@ float small_float(int sign, int exponent, int mantissa, int mantissa_bits, int b
 }
 
 // The "fn" variant that checkpoints use: no infinities, one NaN (OCP 8-bit floating point specification).
-float from_f8_e4m3(std::uint8_t x) {
+float e4m3_value(std::uint8_t x) {
   if ((x & 0x7f) == 0x7f) return std::numeric_limits<float>::quiet_NaN();
   return small_float(x >> 7, (x >> 3) & 15, x & 7, 3, 7);
+}
+
+// By a table, since whole models are converted.
+float from_f8_e4m3(std::uint8_t x) {
+  static const std::array<float, 256> values = [] {
+    std::array<float, 256> all{};
+    for (std::size_t code = 0; code < all.size(); ++code) all[code] = e4m3_value(static_cast<std::uint8_t>(code));
+    return all;
+  }();
+  return values[x];
 }
 
 float from_f8_e5m2(std::uint8_t x) { return from_f16(static_cast<std::uint16_t>(x << 8)); }
@@ -165,6 +176,10 @@ void decode_mxfp4(const BlockMXFP4& block, float* out) {
   }
 }
 
+void decode_fp8(const BlockFP8& block, float* out) {
+  for (int i = 0; i < kFp8Elements; ++i) out[i] = from_f8_e4m3(block.qs[i]) * block.d;
+}
+
 }  // namespace
 
 const DTypeInfo& info(DType dtype) { return kInfo[static_cast<std::size_t>(dtype)]; }
@@ -232,6 +247,8 @@ void to_float(DType dtype, const void* row, std::int64_t n, float* out) {
       return decode_blocks<BlockQ6_K>(bytes, n, kSuperBlockElements, out, decode_q6_k);
     case DType::kMXFP4:
       return decode_blocks<BlockMXFP4>(bytes, n, kBlockElements, out, decode_mxfp4);
+    case DType::kFP8:
+      return decode_blocks<BlockFP8>(bytes, n, kFp8Elements, out, decode_fp8);
   }
   TENON_CHECK(false, "unknown dtype");
 }

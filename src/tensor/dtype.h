@@ -30,11 +30,12 @@ enum class DType : std::uint8_t {
   kQ5_K,
   kQ6_K,
   kMXFP4,
+  kFP8,  ///< E4M3 with a float32 scale for 128: BlockFP8
 };
 
 struct DTypeInfo {
   const char* name;    ///< "F32", "BF16", "Q4_K", … as SafeTensors and GGUF spell it
-  int block_elements;  ///< 1, or the elements of one quantized block (32 or 256)
+  int block_elements;  ///< 1, or the elements of one quantized block (32, 128 or 256)
   int block_bytes;     ///< bytes of one element or block
   bool quantized;
 };

@@ -15,10 +15,10 @@
 namespace tenon::tensor {
 namespace {
 
-constexpr DType kAll[] = {DType::kF64,  DType::kF32,  DType::kF16,  DType::kBF16, DType::kF8E4M3, DType::kF8E5M2,
-                          DType::kI64,  DType::kI32,  DType::kI16,  DType::kI8,   DType::kU8,     DType::kBool,
-                          DType::kQ4_0, DType::kQ4_1, DType::kQ5_0, DType::kQ5_1, DType::kQ8_0,   DType::kQ4_K,
-                          DType::kQ5_K, DType::kQ6_K, DType::kMXFP4};
+constexpr DType kAll[] = {DType::kF64,  DType::kF32,  DType::kF16,   DType::kBF16, DType::kF8E4M3, DType::kF8E5M2,
+                          DType::kI64,  DType::kI32,  DType::kI16,   DType::kI8,   DType::kU8,     DType::kBool,
+                          DType::kQ4_0, DType::kQ4_1, DType::kQ5_0,  DType::kQ5_1, DType::kQ8_0,   DType::kQ4_K,
+                          DType::kQ5_K, DType::kQ6_K, DType::kMXFP4, DType::kFP8};
 
 // The value of an IEEE-like format with `exponent_bits` and `mantissa_bits`, from the definition, in double.
 double ieee_value(unsigned bits, int exponent_bits, int mantissa_bits) {
@@ -236,6 +236,26 @@ TEST(Dtype, Mxfp4OfEveryCodeAndScale) {
         ASSERT_TRUE(std::isnan(out[i])) << i;
       } else {
         ASSERT_EQ(out[i], static_cast<float>(e2m1 * std::exp2(e - 127))) << e << ", code " << code;
+      }
+    }
+  }
+}
+
+TEST(Dtype, Fp8IsTheCodesTimesTheScale) {
+  for (const float d : {1.0f, -0.0173f, 3e-38f}) {
+    for (int first = 0; first < 256; first += kFp8Elements) {
+      BlockFP8 block{.d = d, .qs = {}};
+      for (int i = 0; i < kFp8Elements; ++i) block.qs[i] = static_cast<std::uint8_t>(first + i);
+      float out[kFp8Elements];
+      to_float(DType::kFP8, &block, kFp8Elements, out);
+      for (int i = 0; i < kFp8Elements; ++i) {
+        float code;
+        to_float(DType::kF8E4M3, &block.qs[i], 1, &code);
+        if (std::isnan(code)) {
+          ASSERT_TRUE(std::isnan(out[i]));
+        } else {
+          ASSERT_EQ(out[i], code * d) << first + i;
+        }
       }
     }
   }

@@ -103,7 +103,8 @@ Tolerance tolerance_of(const std::string& encoding) {
   // same file was 2e-4 (SmolLM2-135M) and 5e-4 (gemma3-270m) in bfloat16, 3e-3 (q4_1) and 5e-3 (q4_k_m) quantized. A
   // reference of the weights before they were quantized is further away.
   if (encoding == "float32") return {1e-6, 1e-4, 1e-3};
-  if (encoding == "bfloat16") return {2e-2, 1.0, 5e-2};
+  // FP8 is multiplied exactly; what is not FP8 is bfloat16.
+  if (encoding == "bfloat16" || encoding == "fp8") return {2e-2, 1.0, 5e-2};
   if (encoding.starts_with("q8") || encoding.starts_with("q6")) return {4e-2, 2.0, 0.1};
   if (encoding.starts_with("q5") || encoding == "mxfp4") return {8e-2, 3.0, 0.15};
   return {0.25, 5.0, 0.3};

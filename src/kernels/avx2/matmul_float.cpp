@@ -1,6 +1,6 @@
 // Float matmul for AVX2 and FMA: tiles of up to 6 rows x 2 vectors, all sums in registers; one or two rows take all
-// four vectors of a panel at once. bfloat16 weights are widened in registers; their activations are floats that were
-// rounded to bfloat16.
+// four vectors of a panel at once. bfloat16 and FP8 weights are widened in registers; bfloat16's activations are floats
+// that were rounded to bfloat16.
 #include "kernels/portable/matmul_float.h"
 
 #include <immintrin.h>
@@ -88,7 +88,22 @@ struct FloatIsa {
     };
     const char* next = t.next;
     const int lines = prefetch ? t.prefetch_lines : 0;
-    std::int64_t steps = kPairs ? t.k / 2 : t.k;
+    if constexpr (T == DType::kFP8) {
+      const auto* group = reinterpret_cast<const Fp8Group*>(t.weights);
+      for (std::int64_t k = 0; k < t.k; k += tensor::kFp8Elements, ++group) {
+        for (int i = 0; i < tensor::kFp8Elements; ++i) {
+          // 16 K are 8 lines.
+          if (i % 16 == 0) {
+            for (int line = 0; line < lines; ++line, next += 64) _mm_prefetch(next, _MM_HINT_T1);
+          }
+          __m256 w[kVectors];
+#pragma GCC unroll 2
+          for (int c = 0; c < kVectors; c += 2) widen_fp8(group, i, (first + c) * 8, w + c);
+          multiply_add(w);
+        }
+      }
+    }
+    std::int64_t steps = T == DType::kFP8 ? 0 : kPairs ? t.k / 2 : t.k;
     for (; steps >= 4; steps -= 4) {
       for (int line = 0; line < lines; ++line, next += 64) _mm_prefetch(next, _MM_HINT_T1);
       step();
@@ -102,6 +117,16 @@ struct FloatIsa {
     for (int i = 0; i < kRows; ++i)
 #pragma GCC unroll 4
       for (int c = 0; c < kVectors; ++c) _mm256_store_ps(t.sums + i * kPanel + (first + c) * 8, sums[i][c]);
+  }
+
+  /// Columns [column, column + 16) of K i.
+  static void widen_fp8(const Fp8Group* group, int i, int column, __m256* w) {
+    const __m128i codes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(group->codes[i] + column));
+    const __m256i shifted = _mm256_slli_epi16(_mm256_cvtepi8_epi16(codes), 7);
+    const __m256i halves = _mm256_and_si256(shifted, _mm256_set1_epi16(kFp8Mask));
+    w[0] = _mm256_mul_ps(_mm256_cvtph_ps(_mm256_castsi256_si128(halves)), _mm256_loadu_ps(group->scales + column));
+    w[1] = _mm256_mul_ps(_mm256_cvtph_ps(_mm256_extracti128_si256(halves, 1)),
+                         _mm256_loadu_ps(group->scales + column + 8));
   }
 
   /// Floats as floats of bfloat16 precision, to nearest even; NaN stays NaN.

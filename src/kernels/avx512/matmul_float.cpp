@@ -1,5 +1,6 @@
 // Float matmul for AVX-512: tiles of up to 13 rows x 2 vectors, all sums in registers. bfloat16 weights are multiplied
-// by vdpbf16ps, which adds the two products of a pair to the sum and takes denormals for zero.
+// by vdpbf16ps, which adds the two products of a pair to the sum and takes denormals for zero; FP8 is widened to
+// floats.
 #include "kernels/portable/matmul_float.h"
 
 #include <immintrin.h>
@@ -59,7 +60,28 @@ struct FloatIsa {
       activations += row_block_bytes;
     };
     const char* next = t.next;
-    std::int64_t steps = t.k / kStepK;
+    if constexpr (T == DType::kFP8) {
+      const auto* group = reinterpret_cast<const Fp8Group*>(t.weights);
+      for (std::int64_t k = 0; k < t.k; k += tensor::kFp8Elements, ++group) {
+        for (int kk = 0; kk < tensor::kFp8Elements; ++kk) {
+          // 16 K are 8 lines.
+          if (kk % 16 == 0) {
+            for (int line = 0; line < t.prefetch_lines; ++line, next += 64) _mm_prefetch(next, _MM_HINT_T1);
+          }
+          const __m512 w0 = widen_fp8(group, kk, 0), w1 = widen_fp8(group, kk, 16);
+#pragma GCC unroll 16
+          for (int i = 0; i < kRows; ++i) {
+            float x;
+            __builtin_memcpy(&x, activations + i * 4, 4);
+            const __m512 a = _mm512_set1_ps(x);
+            sums[i][0] = _mm512_fmadd_ps(a, w0, sums[i][0]);
+            sums[i][1] = _mm512_fmadd_ps(a, w1, sums[i][1]);
+          }
+          activations += row_block_bytes;
+        }
+      }
+    }
+    std::int64_t steps = T == DType::kFP8 ? 0 : t.k / kStepK;
     for (; steps >= 4; steps -= 4, weights += 4 * 128) {
       for (int line = 0; line < t.prefetch_lines; ++line, next += 64) _mm_prefetch(next, _MM_HINT_T1);
       step(0);
@@ -77,6 +99,14 @@ struct FloatIsa {
   }
 
  private:
+  /// Columns [column, column + 16) of K i.
+  static __m512 widen_fp8(const Fp8Group* group, int i, int column) {
+    const __m128i codes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(group->codes[i] + column));
+    const __m256i shifted = _mm256_slli_epi16(_mm256_cvtepi8_epi16(codes), 7);
+    const __m256i halves = _mm256_and_si256(shifted, _mm256_set1_epi16(kFp8Mask));
+    return _mm512_mul_ps(_mm512_cvtph_ps(halves), _mm512_loadu_ps(group->scales + column));
+  }
+
   template <DType T>
   static __m512 multiply_add(__m512 sum, __m512i a, __m512i w) {
     if constexpr (T == DType::kBF16) {

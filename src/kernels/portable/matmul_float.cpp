@@ -3,6 +3,8 @@
 // emulating a fused operation is slow where the CPU has none.
 #include "kernels/portable/matmul_float.h"
 
+#include <bit>
+
 #include "kernels/portable/rows_simd.h"
 
 namespace tenon::kernels {
@@ -37,6 +39,19 @@ struct FloatIsa {
     const std::byte* weights = t.weights;
     const float* activations = reinterpret_cast<const float*>(t.activations);
     float sums[kRows][kPanel] = {};
+    if constexpr (T == DType::kFP8) {
+      const auto* group = reinterpret_cast<const Fp8Group*>(t.weights);
+      for (std::int64_t k = 0; k < t.k; k += tensor::kFp8Elements, ++group) {
+        for (const auto& codes : group->codes) {
+          std::uint32_t widened[kPanel];
+          for (int c = 0; c < kPanel; ++c) widened[c] = widen_fp8(codes[c], group->scales[c]);
+          multiply_add<kRows>(widened, activations, sums);
+          activations += t.row_block;
+        }
+      }
+      std::memcpy(t.sums, sums, sizeof sums);
+      return;
+    }
     for (std::int64_t k = 0; k < t.k; k += T == DType::kBF16 ? 2 : 1, weights += kPanel * 4) {
       std::uint32_t words[kPanel];
       std::memcpy(words, weights, sizeof words);
@@ -54,6 +69,12 @@ struct FloatIsa {
   }
 
  private:
+  /// The bits of a float: E4M3's fields moved to where a float has them, which is 2^-120 of the value.
+  static std::uint32_t widen_fp8(std::uint8_t code, float scale) {
+    const float x = std::bit_cast<float>((code & 0x80u) << 24 | (code & 0x7fu) << 20);
+    return std::bit_cast<std::uint32_t>(x * 0x1p112f * scale);
+  }
+
   static std::uint16_t round_bf16(const std::byte* p) {
     float x;
     std::memcpy(&x, p, sizeof x);

@@ -27,9 +27,9 @@ namespace tenon::kernels {
 
 /// One K block of a panel times one block of rows.
 struct FloatTile {
-  const std::byte* weights;      ///< [k][kPanel] floats or [k / 2][kPanel][2] bfloat16
+  const std::byte* weights;      ///< [k][kPanel] floats, [k / 2][kPanel][2] bfloat16 or Fp8Group[k / 128]
   const std::byte* activations;  ///< [k][row_block] floats or [k / 2][row_block][2] bfloat16
-  std::int64_t k;                ///< even for bfloat16 weights
+  std::int64_t k;                ///< even for bfloat16 weights, whole groups of FP8
   std::int64_t row_block;
   float* sums;         ///< [rows][kPanel]
   const char* next;    ///< weights that are needed after this tile's
@@ -40,7 +40,7 @@ template <class Isa>
 class FloatMatmul {
  public:
   static std::int64_t panel_bytes(DType weight_dtype, std::int64_t k) {
-    return weight_dtype == DType::kBF16 ? padded_k(DType::kBF16, k) * kPanel * 2 : k * kPanel * 4;
+    return padded_k(weight_dtype, k) * bytes_of_k(weight_dtype);
   }
 
   static ActivationLayout activation_layout(DType weight_dtype, std::int64_t m, std::int64_t k) {
@@ -56,18 +56,21 @@ class FloatMatmul {
   static void pack_activations(const ActivationLayout& layout, std::int64_t block, const float* rows, std::int64_t ldx,
                                std::byte* out) {
     std::byte* packed = out + block * layout.block_bytes;
-    if (layout.weight_dtype == DType::kF32) {
-      pack_rows<Isa, DType::kF32>(layout, rows_of(layout, block), rows, ldx, packed);
-    } else {
+    if (layout.weight_dtype == DType::kBF16) {
       pack_rows<Isa, DType::kBF16>(layout, rows_of(layout, block), rows, ldx, packed);
+    } else {
+      pack_rows<Isa, DType::kF32>(layout, rows_of(layout, block), rows, ldx, packed);
     }
   }
 
   static void matmul(const MatmulTask& task, std::int64_t panel_begin, std::int64_t panel_end) {
-    if (task.weight.dtype == DType::kF32) {
-      run<DType::kF32>(task, panel_begin, panel_end);
-    } else {
-      run<DType::kBF16>(task, panel_begin, panel_end);
+    switch (task.weight.dtype) {
+      case DType::kF32:
+        return run<DType::kF32>(task, panel_begin, panel_end);
+      case DType::kBF16:
+        return run<DType::kBF16>(task, panel_begin, panel_end);
+      default:
+        return run<DType::kFP8>(task, panel_begin, panel_end);
     }
   }
 
@@ -92,9 +95,20 @@ class FloatMatmul {
   static std::int64_t padded_k(DType weight_dtype, std::int64_t k) {
     return weight_dtype == DType::kBF16 ? (k + 1) / 2 * 2 : k;
   }
+  /// Bytes of one K of a panel.
+  static constexpr std::int64_t bytes_of_k(DType weight_dtype) {
+    switch (weight_dtype) {
+      case DType::kF32:
+        return kPanel * 4;
+      case DType::kBF16:
+        return kPanel * 2;
+      default:
+        return sizeof(Fp8Group) / tensor::kFp8Elements;
+    }
+  }
   static int activation_bytes(DType weight_dtype) {
-    return weight_dtype == DType::kF32 ? Isa::template kActivationBytes<DType::kF32>
-                                       : Isa::template kActivationBytes<DType::kBF16>;
+    return weight_dtype == DType::kBF16 ? Isa::template kActivationBytes<DType::kBF16>
+                                        : Isa::template kActivationBytes<DType::kF32>;
   }
   static int rows_of(const ActivationLayout& layout, std::int64_t block) {
     return static_cast<int>(std::min<std::int64_t>(layout.row_block, layout.m - block * layout.row_block));
@@ -158,21 +172,21 @@ class FloatMatmul {
   template <DType T, class Done>
   static void each_tile(const MatmulTask& task, const Plan& p, std::int64_t panel, std::int64_t begin, std::int64_t end,
                         std::int64_t k0, std::int64_t k1, Done done) {
-    constexpr std::int64_t kWeightBytes = T == DType::kF32 ? 4 : 2;
+    constexpr std::int64_t kBytes = bytes_of_k(T);
     alignas(64) float sums[Isa::kMaxRows * kPanel];
     const ActivationLayout& layout = task.layout;
     const std::byte* weights = task.weight.data + panel * task.weight.panel_bytes;
     for (std::int64_t k = k0; k == k0 || k < k1; k += kKBlock) {
       FloatTile t{};
-      t.weights = weights + k * kPanel * kWeightBytes;
+      t.weights = weights + k * kBytes;
       t.k = std::min<std::int64_t>(kKBlock, k1 - k);
       t.row_block = layout.row_block;
       t.sums = sums;
       t.prefetch_lines = p.prefetch_lines;
       // In the last K block of a group the next panel's first follows: with one group that is the next address.
-      const std::int64_t block_bytes = t.k * kPanel * kWeightBytes;
+      const std::int64_t block_bytes = t.k * kBytes;
       const bool last = k + kKBlock >= k1;
-      t.next = reinterpret_cast<const char*>(last ? weights + k0 * kPanel * kWeightBytes + task.weight.panel_bytes
+      t.next = reinterpret_cast<const char*>(last ? weights + k0 * kBytes + task.weight.panel_bytes
                                                   : t.weights + block_bytes);
       for (std::int64_t r = begin; r < end; ++r) {
         t.activations =

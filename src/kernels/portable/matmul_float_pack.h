@@ -13,17 +13,29 @@
 
 #include <algorithm>
 #include <cstring>
+#include <limits>
 
 #include "base/check.h"
 #include "kernels/kernels.h"
+#include "tensor/blocks.h"
 
 namespace tenon::kernels {
+
+/// 128 K of a panel of FP8. An E4M3 code c, sign-extended to 16 bits, shifted left by 7 and cut to kFp8Mask, is the
+/// half float of 1/256 of c's value, subnormals included; the scales make up for it.
+struct Fp8Group {
+  float scales[kPanel];  ///< 256 d; NaN if there is one among the column's codes, of which the mask would make 480
+  std::uint8_t codes[tensor::kFp8Elements][kPanel];
+};
+static_assert(sizeof(Fp8Group) % 64 == 0);
+inline constexpr std::int16_t kFp8Mask = static_cast<std::int16_t>(0xbf80);
 
 template <class Isa>
 class FloatPack {
  public:
   static void pack_panel(DType weight_dtype, std::int64_t k, DType src_dtype, const std::byte* const* rows,
                          std::byte* out) {
+    if (weight_dtype == DType::kFP8) return pack_fp8(k, src_dtype, rows, out);
     TENON_CHECK(weight_dtype == DType::kF32 || weight_dtype == DType::kBF16);
     if (src_dtype == DType::kF32) {
       pack_floats(weight_dtype, k, rows, out);
@@ -38,6 +50,26 @@ class FloatPack {
  private:
   using Word = typename Isa::Word;
   static constexpr int kWords = Isa::kWords;
+
+  static void pack_fp8(std::int64_t k, DType src_dtype, const std::byte* const* rows, std::byte* out) {
+    using Block = tensor::BlockFP8;
+    TENON_CHECK(src_dtype == DType::kFP8, "FP8 is packed from its blocks only");
+    for (std::int64_t g = 0; g < k / tensor::kFp8Elements; ++g) {
+      Fp8Group group{};
+      for (int c = 0; c < kPanel; ++c) {
+        if (rows[c] == nullptr) continue;
+        Block block;
+        std::memcpy(&block, rows[c] + g * static_cast<std::int64_t>(sizeof block), sizeof block);
+        bool nan = false;
+        for (int i = 0; i < tensor::kFp8Elements; ++i) {
+          group.codes[i][c] = block.qs[i];
+          nan |= (block.qs[i] & 0x7f) == 0x7f;
+        }
+        group.scales[c] = nan ? std::numeric_limits<float>::quiet_NaN() : block.d * 256.0f;
+      }
+      std::memcpy(out + g * static_cast<std::int64_t>(sizeof group), &group, sizeof group);
+    }
+  }
 
   static void pack_floats(DType weight_dtype, std::int64_t k, const std::byte* const* rows, std::byte* out) {
     if (weight_dtype == DType::kF32) {

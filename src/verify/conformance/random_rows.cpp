@@ -36,6 +36,11 @@ void put_scales(tensor::DType dtype, char* block, int block_bytes, float u) {
     case kMXFP4:
       *block = u < 1 ? 120 : 121;  // 2^-7, 2^-6
       return;
+    case kFP8:
+      u *= 5e-2f;
+      std::memcpy(block, &u, sizeof u);
+      for (int i = 4; i < block_bytes; ++i) block[i] = static_cast<char>(block[i] & 0xbf);  // below 2, and no NaN
+      return;
     default:
       TENON_CHECK(false, std::string("no random rows of ") + tensor::name(dtype));
   }

@@ -50,6 +50,11 @@ RandomWeights::RandomWeights(const graph::Graph& graph, DType format) {
   }
 }
 
+Result<DType> RandomWeights::dtype(const std::string& name) {
+  TENON_ASSIGN(const tensor::RowView rows, weight(name));
+  return rows.dtype;
+}
+
 Result<tensor::RowView> RandomWeights::weight(const std::string& name) {
   const auto it = weights_.find(name);
   if (it == weights_.end()) return fail(ErrorCode::kNotFound, "the graph did not ask for " + name);

@@ -24,6 +24,7 @@ struct RandomWeight {
 class RandomWeights final : public compiler::WeightProvider {
  public:
   RandomWeights(const graph::Graph& graph, tensor::DType format);
+  Result<tensor::DType> dtype(const std::string& name) override;
   Result<tensor::RowView> weight(const std::string& name) override;
   void release(const std::string&) override {}
   const std::map<std::string, RandomWeight>& all() const { return weights_; }
