@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 """Writes Llama-3.2-1B-shaped checkpoints of random weights for speed measurements (never for their output).
 
-  bench/make_model.py OUT [--layers 16] [--formats bfloat16,q8_0,q4_0,gguf_bf16] [--tokenizer FOLDER]
+  bench/make_model.py OUT [--layers 16] [--formats bfloat16,fp8,q8_0,q4_0,gguf_bf16] [--tokenizer FOLDER]
 
 FOLDER has the tokenizer.json and tokenizer_config.json of a Llama 3: a model that is to be served needs them.
-bfloat16 is a SafeTensors directory OUT/bfloat16; the others are GGUF files OUT/NAME.gguf that llama.cpp loads as well.
+bfloat16 and fp8 are SafeTensors directories OUT/NAME; the others are GGUF files OUT/NAME.gguf that llama.cpp loads as well.
 Needs numpy and gguf (tools/requirements.txt).
 """
 import argparse
@@ -53,6 +53,25 @@ def random_blocks(name, shape, random):
     return block.reshape(rows, -1)
 
 
+def random_fp8(shape, random):
+    """E4M3 codes of any sign and mantissa, with exponents of 2^-3 … 2^0."""
+    bits = random.integers(0, 256, size=shape, dtype=np.uint8)
+    return (bits & 0x87) | ((4 + ((bits >> 3) & 3)) << 3).astype(np.uint8)
+
+
+def stored(layers, fp8):
+    """(name, dtype, shape, data(random)) of the tensors of a SafeTensors file."""
+    for name, _, shape in tensors(layers):
+        if len(shape) == 1:
+            yield name, "BF16", shape, lambda _, shape=shape: np.full(shape, 0x3F80, np.uint16)
+        elif fp8 and "_proj." in name:
+            blocks = tuple(-(-size // 128) for size in shape)
+            yield name, "F8_E4M3", shape, lambda random, shape=shape: random_fp8(shape, random)
+            yield name + "_scale_inv", "F32", blocks, lambda _, shape=blocks: np.full(shape, 0.03, np.float32)
+        else:
+            yield name, "BF16", shape, lambda random, shape=shape: random_bf16(shape, random)
+
+
 def write_safetensors(folder, layers, tokenizer):
     folder.mkdir(parents=True, exist_ok=True)
     for name in ("tokenizer.json", "tokenizer_config.json") if tokenizer else ():
@@ -64,20 +83,22 @@ def write_safetensors(folder, layers, tokenizer):
                   tie_word_embeddings=True, torch_dtype="bfloat16", bos_token_id=128000, eos_token_id=128001,
                   rope_scaling=dict(rope_type="llama3", factor=32.0, low_freq_factor=1.0, high_freq_factor=4.0,
                                     original_max_position_embeddings=8192))
+    fp8 = folder.name == "fp8"
+    if fp8:
+        config["quantization_config"] = dict(quant_method="fp8", weight_block_size=[128, 128])
     (folder / "config.json").write_text(json.dumps(config, indent=2))
     header, offset = {}, 0
-    for name, _, shape in tensors(layers):
-        size = 2 * int(np.prod(shape))
-        header[name] = dict(dtype="BF16", shape=shape, data_offsets=[offset, offset + size])
+    for name, dtype, shape, _ in stored(layers, fp8):
+        size = dict(BF16=2, F32=4, F8_E4M3=1)[dtype] * int(np.prod(shape))
+        header[name] = dict(dtype=dtype, shape=shape, data_offsets=[offset, offset + size])
         offset += size
     text = json.dumps(header).encode()
     text += b" " * (-len(text) % 8)
     random = np.random.default_rng(1)
     with open(folder / "model.safetensors", "wb") as f:
         f.write(len(text).to_bytes(8, "little") + text)
-        for _, _, shape in tensors(layers):
-            data = np.full(shape, 0x3F80, np.uint16) if len(shape) == 1 else random_bf16(shape, random)
-            f.write(data.tobytes())
+        for *_, data in stored(layers, fp8):
+            f.write(data(random).tobytes())
 
 
 def add_made_up_vocabulary(w):
@@ -152,7 +173,7 @@ def main():
     parser.add_argument("--tokenizer", type=pathlib.Path)
     args = parser.parse_args()
     for name in args.formats.split(","):
-        if name == "bfloat16":
+        if name in ("bfloat16", "fp8"):
             write_safetensors(args.out / name, args.layers, args.tokenizer)
         else:
             args.out.mkdir(parents=True, exist_ok=True)
