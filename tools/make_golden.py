@@ -34,6 +34,8 @@ LLAMA_YARN = rope("yarn", factor=4.0, original_max_position_embeddings=32, beta_
 # Multi-head latent attention of every size different.
 LATENT = dict(num_key_value_heads=4, kv_lora_rank=20, qk_nope_head_dim=10, qk_rope_head_dim=8, v_head_dim=6,
               moe_intermediate_size=24)
+# The cases called "published" have what no GGUF file of the family says as the published models have it, so that they
+# are the same model in that form: tools/make_gguf.py.
 CASES = {
     "llama/mha": ("LlamaForCausalLM", dict(num_key_value_heads=4)),
     "llama/gqa_tied": ("LlamaForCausalLM", dict(tie_word_embeddings=True, rope_parameters=rope("default", 500000.0))),
@@ -73,6 +75,10 @@ CASES = {
     "gpt_oss/mxfp4": ("GptOssForCausalLM", dict(
         head_dim=8, num_local_experts=3, num_experts_per_tok=2, intermediate_size=64, sliding_window=16, swiglu_limit=1.5,
         rope_parameters=rope("default", 10000.0))),
+    "gpt_oss/mxfp4_published": ("GptOssForCausalLM", dict(
+        head_dim=8, num_local_experts=3, num_experts_per_tok=2, intermediate_size=32, sliding_window=16,
+        rope_parameters=rope("yarn", 150000.0, factor=32.0, original_max_position_embeddings=64, beta_fast=32.0,
+                             beta_slow=1.0, truncate=False))),
     "deepseek_v2/lite": ("DeepseekV2ForCausalLM", dict(
         **LATENT, q_lora_rank=None, n_routed_experts=5, num_experts_per_tok=2, n_shared_experts=2, first_k_dense_replace=1,
         rope_parameters=rope("yarn", factor=4.0, original_max_position_embeddings=32, beta_fast=32.0, beta_slow=1.0,
@@ -90,6 +96,11 @@ CASES = {
         first_k_dense_replace=1, rope_parameters=rope(
             "yarn", factor=4.0, original_max_position_embeddings=32, beta_fast=32.0, beta_slow=1.0, mscale=1.0,
             mscale_all_dim=0.5))),
+    "deepseek_v3/published": ("DeepseekV3ForCausalLM", dict(
+        **LATENT, q_lora_rank=24, n_routed_experts=6, num_experts_per_tok=3, n_group=3, topk_group=2,
+        first_k_dense_replace=1, scoring_func="sigmoid", topk_method="noaux_tc", rope_parameters=rope(
+            "yarn", factor=4.0, original_max_position_embeddings=32, beta_fast=32.0, beta_slow=1.0, mscale=1.0,
+            mscale_all_dim=1.0))),
     "deepseek_v3/halves_direct": ("DeepseekV3ForCausalLM", dict(
         **LATENT, q_lora_rank=None, n_routed_experts=4, num_experts_per_tok=2, n_group=1, topk_group=1,
         first_k_dense_replace=0, norm_topk_prob=False, rope_interleave=False, attention_bias=True, num_mtp_layers=0)),
@@ -98,6 +109,11 @@ CASES = {
         intermediate_size_mlp=48, attention_chunk_size=24, floor_scale=16, attn_scale=0.3, interleave_moe_layer_step=1,
         rope_parameters=rope("llama3", 500000.0, factor=16.0, low_freq_factor=1.0, high_freq_factor=1.0,
                              original_max_position_embeddings=64))),
+    "llama4/published": ("Llama4ForCausalLM", dict(
+        head_dim=8, num_hidden_layers=4, num_local_experts=3, num_experts_per_tok=1, intermediate_size=24,
+        intermediate_size_mlp=40, interleave_moe_layer_step=2, attn_temperature_tuning=True, rope_parameters=rope(
+            "llama3", 500000.0, factor=16.0, low_freq_factor=1.0, high_freq_factor=1.0,
+            original_max_position_embeddings=64))),
     "llama4/interleaved_top2": ("Llama4ForCausalLM", dict(
         head_dim=12, num_hidden_layers=3, num_local_experts=5, num_experts_per_tok=2, intermediate_size=32,
         intermediate_size_mlp=40, attention_chunk_size=64, interleave_moe_layer_step=2, no_rope_layers=[1, 0, 1],
@@ -112,6 +128,11 @@ CASES = {
     "gemma3/tied_window": ("Gemma3ForCausalLM", dict(
         head_dim=16, sliding_window=8, num_hidden_layers=3, layer_types=["sliding_attention", "sliding_attention",
         "full_attention"], query_pre_attn_scalar=16, tie_word_embeddings=True)),
+    "gemma3/published": ("Gemma3ForCausalLM", dict(
+        head_dim=16, intermediate_size=32, num_hidden_layers=6, num_attention_heads=2, num_key_value_heads=1,
+        sliding_window=8, query_pre_attn_scalar=16, final_logit_softcapping=10.0, tie_word_embeddings=True,
+        rope_parameters={"full_attention": rope("linear", 1000000.0, factor=8.0),
+                         "sliding_attention": rope("default", 10000.0)})),
     "gemma3/mqa_linear": ("Gemma3ForCausalLM", dict(
         head_dim=8, sliding_window=16, num_key_value_heads=1, query_pre_attn_scalar=24, tie_word_embeddings=True,
         layer_types=["sliding_attention", "full_attention"],
@@ -157,6 +178,8 @@ CASES = {
                                                 residual_multiplier=0.22, attention_multiplier=0.25)),
     "granite/biases": ("GraniteForCausalLM", dict(attention_bias=True, mlp_bias=True, num_key_value_heads=4,
                                                   residual_multiplier=0.7)),
+    "smollm3/published": ("SmolLM3ForCausalLM", dict(num_hidden_layers=4, intermediate_size=32, tie_word_embeddings=True,
+                                                     rope_parameters=rope("default", 50000.0))),
     "smollm3/interval_tied": ("SmolLM3ForCausalLM", dict(num_hidden_layers=3, no_rope_layer_interval=2,
                                                          tie_word_embeddings=True)),
     "phi3/window_mha": ("Phi3ForCausalLM", dict(num_key_value_heads=4, sliding_window=8)),
@@ -167,6 +190,9 @@ CASES = {
     "phi3/longrope_short": ("Phi3ForCausalLM", dict(
         original_max_position_embeddings=256, rope_parameters=rope(
             "longrope", factor=4.0, short_factor=[1.0, 1.1, 1.3, 1.6], long_factor=[1.0, 2.0, 4.0, 8.0]))),
+    "phi3/longrope_published": ("Phi3ForCausalLM", dict(
+        original_max_position_embeddings=256, tie_word_embeddings=True, rope_parameters=rope(
+            "longrope", short_factor=[1.0, 1.1, 1.3, 1.6], long_factor=[1.0, 2.0, 4.0, 8.0]))),
     "phi3/longrope_long": ("Phi3ForCausalLM", dict(
         original_max_position_embeddings=32, rope_parameters=rope(
             "longrope", short_factor=[1.0, 1.1, 1.3, 1.6], long_factor=[1.0, 2.0, 4.0, 8.0])), (80, 33, 47)),
@@ -296,7 +322,7 @@ def make(case, out):
     model = model_class(config).eval().float()
     spread(model, generator)
     model.tie_weights()
-    mxfp4 = to_mxfp4(model, generator) if case.endswith("/mxfp4") else None
+    mxfp4 = to_mxfp4(model, generator) if "/mxfp4" in case else None
     folder = out / case
     folder.mkdir(parents=True, exist_ok=True)
     model.save_pretrained(folder)

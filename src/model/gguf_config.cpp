@@ -28,6 +28,7 @@ constexpr std::array kCommonFields = std::to_array<GgufField>({
     {"tensor_data_layout", ""},      // old files' remark that q and k are permuted, as they always are
     {"rope.scaling.yarn_beta_fast", ""},
     {"rope.scaling.yarn_beta_slow", ""},
+    {"rope.scaling.yarn_attn_factor", ""},
 });
 
 std::string architecture_of(const weights::Checkpoint& checkpoint) {
@@ -89,6 +90,7 @@ Result<Json> rope_parameters(const weights::Checkpoint& checkpoint) {
     copy(rope, "original_max_position_embeddings", "rope.scaling.original_context_length");
     copy(rope, "beta_fast", "rope.scaling.yarn_beta_fast");
     copy(rope, "beta_slow", "rope.scaling.yarn_beta_slow");
+    copy(rope, "attention_factor", "rope.scaling.yarn_attn_factor");
   }
   return rope;
 }

@@ -100,8 +100,26 @@ TEST(GgufConfig, RopeScaling) {
   file.set("llama.rope.scaling.original_context_length", 128);
   EXPECT_EQ((*config_of(file))["rope_parameters"], Json::parse(R"({"rope_theta": 500000.0, "rope_type": "yarn",
     "factor": 4.0, "original_max_position_embeddings": 128})"));
+  file.set("llama.rope.scaling.yarn_attn_factor", 1.25);
+  EXPECT_EQ((*config_of(file))["rope_parameters"]["attention_factor"], 1.25);
   file.set("llama.rope.scaling.type", "longrope");
   EXPECT_THAT(error_of(file), HasSubstr("\"longrope\"; known are none, linear and yarn"));
+}
+
+TEST(GgufConfig, LlamaWithExpertsIsMixtral) {
+  FakeGguf file = llama();
+  file.set("llama.expert_count", 4);
+  file.set("llama.expert_used_count", 2);
+  EXPECT_EQ((*config_of(file))["architectures"][0], "MixtralForCausalLM");
+  const Architecture& mixtral = *find_architecture("MixtralForCausalLM", nullptr)->architecture;
+  const auto config = mixtral.gguf.config(file);
+  ASSERT_TRUE(config) << config.error().message;
+  EXPECT_EQ((*config)["num_local_experts"], 4);
+  EXPECT_EQ((*config)["num_experts_per_tok"], 2);
+  const auto parsed = parse_config(mixtral, *config);
+  EXPECT_TRUE(parsed) << parsed.error().message;
+  file.set("llama.expert_count", 0);
+  EXPECT_THAT(error_of(file), HasSubstr("llama.expert_used_count is 2, but LlamaForCausalLM does not read it"));
 }
 
 // One name for two classes: the router's scores tell them apart. Lengths are of the compressed cache, or of the heads.
@@ -139,6 +157,11 @@ TEST(GgufConfig, DeepseekIsV2OrV3) {
   EXPECT_EQ((*config)["topk_group"], 1);
   parsed = parse_config(*find_architecture("DeepseekV3ForCausalLM", nullptr)->architecture, *config);
   EXPECT_TRUE(parsed) << parsed.error().message;
+
+  // What a checkpoint that transformers saved becomes: its config does not say scoring_func.
+  file.set("deepseek2.expert_gating_func", nullptr);
+  file.add("blk.1.exp_probs_b.bias", {0, 0, 0, 0, 0, 0});
+  EXPECT_EQ((*config_of(file))["architectures"][0], "DeepseekV3ForCausalLM");
 
   file.set("deepseek2.rope.scaling.yarn_log_multiplier", nullptr);
   EXPECT_THAT(error_of(file), HasSubstr("has no key rope.scaling.yarn_log_multiplier"));

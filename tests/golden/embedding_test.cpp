@@ -6,6 +6,7 @@
 #include <cstdlib>
 #include <filesystem>
 
+#include "cases.h"
 #include "engine/encoder.h"
 #include "loader/loader.h"
 #include "weights/checkpoint.h"
@@ -20,17 +21,6 @@ using runtime::PoolingMode;
 constexpr int kThreads = 2;
 
 fs::path golden_dir() { return fs::path(std::getenv("TENON_SOURCE_DIR")) / "tests" / "golden"; }
-
-std::vector<std::string> cases() {
-  std::vector<std::string> out;
-  for (const auto& entry : fs::recursive_directory_iterator(TENON_GOLDEN_DIR)) {
-    if (entry.path().filename() == "embedding.safetensors") {
-      out.push_back(fs::relative(entry.path().parent_path(), TENON_GOLDEN_DIR).string());
-    }
-  }
-  std::sort(out.begin(), out.end());
-  return out;
-}
 
 class Embedding : public testing::TestWithParam<std::string> {
  protected:
@@ -169,11 +159,8 @@ TEST_P(Embedding, OnlyAnArchitectureOfBothTasksGenerates) {
   EXPECT_NE(loaded.error().message.find("use `tenon encode`"), std::string::npos) << loaded.error().message;
 }
 
-INSTANTIATE_TEST_SUITE_P(Transformers, Embedding, testing::ValuesIn(cases()), [](const auto& test) {
-  std::string name = test.param;
-  std::replace(name.begin(), name.end(), '/', '_');
-  return name;
-});
+INSTANTIATE_TEST_SUITE_P(Transformers, Embedding, testing::ValuesIn(cases_with("embedding.safetensors")),
+                         [](const auto& test) { return name_of(test.param); });
 
 }  // namespace
 }  // namespace tenon::golden

@@ -5,6 +5,7 @@
 #include <cstdlib>
 #include <filesystem>
 
+#include "cases.h"
 #include "verify/compare.h"
 #include "verify/reference.h"
 #include "verify/runner.h"
@@ -17,17 +18,6 @@ using namespace verify;
 namespace fs = std::filesystem;
 
 fs::path golden_dir() { return fs::path(std::getenv("TENON_SOURCE_DIR")) / "tests" / "golden"; }
-
-std::vector<std::string> cases() {
-  std::vector<std::string> out;
-  for (const auto& entry : fs::recursive_directory_iterator(TENON_GOLDEN_DIR)) {
-    if (entry.path().filename() == "reference.safetensors") {
-      out.push_back(fs::relative(entry.path().parent_path(), TENON_GOLDEN_DIR).string());
-    }
-  }
-  std::sort(out.begin(), out.end());
-  return out;
-}
 
 class Golden : public testing::TestWithParam<std::string> {
  protected:
@@ -82,11 +72,8 @@ TEST_P(Golden, TapsOfEveryLayer) {
   EXPECT_EQ(compared, references) << "some reference taps have no counterpart";
 }
 
-INSTANTIATE_TEST_SUITE_P(Transformers, Golden, testing::ValuesIn(cases()), [](const auto& test) {
-  std::string name = test.param;
-  std::replace(name.begin(), name.end(), '/', '_');
-  return name;
-});
+INSTANTIATE_TEST_SUITE_P(Transformers, Golden, testing::ValuesIn(cases_with("reference.safetensors")),
+                         [](const auto& test) { return name_of(test.param); });
 
 TEST(Stories260K, Reproduces200GreedyIds) {
   const fs::path folder = fs::path(std::getenv("TENON_SOURCE_DIR")) / "tests" / "data" / "stories260K";

@@ -126,8 +126,10 @@ Result<Json> config_from_gguf(const weights::Checkpoint& checkpoint) {
     rope["mscale"] = rope["mscale_all_dim"] = 10.0 * multiplier->get<double>();  // llama.cpp stores a tenth
   }
   if (integer("expert_group_count") > 1) config["topk_method"] = "group_limited_greedy";
-  // Sigmoids: it is a V3, which reads the file anew.
-  if (integer("expert_gating_func") == 2) config["architectures"] = Json::array({"DeepseekV3ForCausalLM"});
+  // Sigmoids, or the bias that only V3 has, where the converter was not told: it is a V3, which reads the file anew.
+  const std::string bias = "blk." + std::to_string(integer("leading_dense_block_count")) + ".exp_probs_b.bias";
+  if (integer("expert_gating_func") == 2 || checkpoint.find(bias) != nullptr)
+    config["architectures"] = Json::array({"DeepseekV3ForCausalLM"});
   return config;
 }
 

@@ -121,7 +121,8 @@ Result<Json> config_from_gguf(const weights::Checkpoint& checkpoint) {
     }
     rope["mscale"] = rope["mscale_all_dim"] = 10.0 * multiplier->get<double>();  // llama.cpp stores a tenth
   }
-  if (integer("expert_gating_func") != 2) {
+  const std::int64_t gating = integer("expert_gating_func");
+  if (gating != 2 && gating != 0) {
     return invalid("the GGUF file's expert_gating_func is not that of DeepSeek-V3: it is one of V2");
   }
   config["norm_topk_prob"] = config.value("norm_topk_prob", false);

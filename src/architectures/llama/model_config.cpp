@@ -25,6 +25,9 @@ std::shared_ptr<model::ModelConfig> parse_config(model::ConfigReader& config) {
 }
 
 Result<Json> config_from_gguf(const weights::Checkpoint& checkpoint) {
+  // With experts it is a Mixtral, which reads the file anew.
+  const Json* experts = model::gguf_value(checkpoint, "expert_count");
+  if (experts != nullptr && *experts != 0) return Json{{"architectures", Json::array({"MixtralForCausalLM"})}};
   TENON_ASSIGN(Json config, model::config_from_gguf(checkpoint, "LlamaForCausalLM", {}));
   // GGUF says by the tensors alone whether there are biases.
   config["attention_bias"] = checkpoint.find("blk.0.attn_q.bias") != nullptr;

@@ -13,7 +13,8 @@ const Architecture& architecture() {
                                  .modalities = {Modality::kText},
                                  .parse_config = parse_config,
                                  .make_model = make<MixtralForCausalLM>,
-                                 .adapters = {{Format::kSafetensors, from_safetensors}}};
+                                 .adapters = {{Format::kSafetensors, from_safetensors}, {Format::kGguf, from_gguf}},
+                                 .gguf = {.architectures = {"llama"}, .config = config_from_gguf}};
   return arch;
 }
 

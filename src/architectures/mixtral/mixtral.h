@@ -20,8 +20,11 @@ struct Config : model::ModelConfig {
 };
 
 std::shared_ptr<model::ModelConfig> parse_config(model::ConfigReader& config);
+/// Of a "llama" file with experts: the folder llama, which sees it first, says that it is one.
+Result<Json> config_from_gguf(const weights::Checkpoint& checkpoint);
 
 model::WeightAdapter from_safetensors(const model::ModelConfig& config);
+model::WeightAdapter from_gguf(const model::ModelConfig& config);
 
 class MixtralForCausalLM final : public model::PipelineModel {
  public:

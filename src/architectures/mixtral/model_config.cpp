@@ -26,4 +26,12 @@ std::shared_ptr<model::ModelConfig> parse_config(model::ConfigReader& config) {
   return c;
 }
 
+Result<Json> config_from_gguf(const weights::Checkpoint& checkpoint) {
+  static constexpr model::GgufField kFields[] = {
+      {"expert_count", "num_local_experts"},
+      {"expert_used_count", "num_experts_per_tok"},
+  };
+  return model::config_from_gguf(checkpoint, "MixtralForCausalLM", kFields);
+}
+
 }  // namespace tenon::architectures::mixtral

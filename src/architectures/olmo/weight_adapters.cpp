@@ -13,12 +13,14 @@ WeightAdapter from_safetensors(const model::ModelConfig& config) {
 }
 
 WeightAdapter from_gguf(const model::ModelConfig& config) {
-  // llama.cpp's converter stores the rows of q and k as rope pairs (2i, 2i+1).
+  // llama.cpp's converter stores the rows of q and k as rope pairs (2i, 2i+1), but leaves their biases as they are.
   const Transform rope = Transform::unpermute_rope(static_cast<const Config&>(config).head_dim);
   return {.rules = {{"token_embd.weight", "model.embed_tokens.weight"},
                     {"output.weight", "lm_head.weight"},
-                    {"blk.{i}.attn_q.*", "model.layers.{i}.self_attn.q_proj.*", rope},
-                    {"blk.{i}.attn_k.*", "model.layers.{i}.self_attn.k_proj.*", rope},
+                    {"blk.{i}.attn_q.weight", "model.layers.{i}.self_attn.q_proj.weight", rope},
+                    {"blk.{i}.attn_k.weight", "model.layers.{i}.self_attn.k_proj.weight", rope},
+                    {"blk.{i}.attn_q.bias", "model.layers.{i}.self_attn.q_proj.bias"},
+                    {"blk.{i}.attn_k.bias", "model.layers.{i}.self_attn.k_proj.bias"},
                     {"blk.{i}.attn_v.*", "model.layers.{i}.self_attn.v_proj.*"},
                     {"blk.{i}.attn_output.*", "model.layers.{i}.self_attn.o_proj.*"},
                     {"blk.{i}.ffn_gate.weight", "model.layers.{i}.mlp.gate_proj.weight"},

@@ -64,7 +64,9 @@ std::shared_ptr<model::ModelConfig> parse_config(model::ConfigReader& config) {
 // Also OLMo 2, whose files name no window: all layers are full.
 Result<Json> config_from_gguf(const weights::Checkpoint& checkpoint) {
   static constexpr model::GgufField kFields[] = {
-      {"attention.sliding_window", "sliding_window"}, {"attention.sliding_window_pattern", ""},  // below
+      {"attention.sliding_window", "sliding_window"},
+      {"attention.sliding_window_pattern", ""},  // below
+      {"rope.freq_base_swa", ""},
   };
   TENON_ASSIGN(Json config, model::config_from_gguf(checkpoint, "Olmo3ForCausalLM", kFields));
   config["attention_bias"] = checkpoint.find("blk.0.attn_q.bias") != nullptr;
@@ -85,11 +87,11 @@ Result<Json> config_from_gguf(const weights::Checkpoint& checkpoint) {
   } else if (!windowed && count > 0 && count <= 4096) {
     config["layer_types"] = std::vector<std::string>(static_cast<std::size_t>(count), "full_attention");
   }
-  // Scaling is that of the full layers; one base serves both.
+  // Scaling is that of the full layers; one base serves both unless the file says another for the sliding ones.
   Json ropes = Json::object();
   ropes["sliding_attention"] = {{"rope_type", "default"}};
-  if (config["rope_parameters"].contains("rope_theta")) {
-    ropes["sliding_attention"]["rope_theta"] = config["rope_parameters"]["rope_theta"];
+  for (const char* key : {"rope.freq_base", "rope.freq_base_swa"}) {
+    if (const Json* theta = model::gguf_value(checkpoint, key)) ropes["sliding_attention"]["rope_theta"] = *theta;
   }
   ropes["full_attention"] = config["rope_parameters"];
   config["rope_parameters"] = std::move(ropes);
