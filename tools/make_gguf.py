@@ -43,8 +43,8 @@ def convert(case, out, outtype):
     from conversion import ModelBase, ModelType, get_model_architecture, get_model_class
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name)
-        for file in ("config.json", "model.safetensors"):
-            shutil.copy(case / file, folder / file)
+        shutil.copytree(case, folder, dirs_exist_ok=True,
+                        ignore=shutil.ignore_patterns("reference.safetensors", "embedding.safetensors", "*.gguf"))
         size = json.loads((folder / "config.json").read_text())["vocab_size"]
         # Some classes count the entries of this file to tell which rows of the embedding are real.
         (folder / "tokenizer.json").write_text(json.dumps(

@@ -19,6 +19,7 @@ using Ids = std::vector<std::int32_t>;
 struct GgufFacts {
   std::string pre;        ///< "" for SentencePiece
   bool add_space_prefix;  ///< SentencePiece only
+  bool word_piece = false;
 };
 
 // (mistral-v3 is not among them: GGUF does not say that its texts begin with a space only at the very start.)
@@ -40,6 +41,7 @@ const std::map<std::string, GgufFacts>& facts() {
       {"mistral-v1", {"", true}},
       {"phi-3", {"", true}},
       {"tinystories-260k", {"", true}},
+      {"bert-minilm", {"jina-v2-en", false, true}},
   };
   return table;
 }
@@ -58,8 +60,27 @@ std::vector<std::pair<std::string, std::string>> merges_of(const nlohmann::json&
   return merges;
 }
 
+/// What a conversion of BERT's tokenizer writes: words begin with ▁, and what continues one has no ##.
+Json word_piece_metadata(const nlohmann::json& json) {
+  std::vector<std::string> tokens(json["model"]["vocab"].size());
+  std::vector<int> types(tokens.size(), 1);
+  for (const auto& token : json["added_tokens"]) types[token["id"].get<std::size_t>()] = 3;
+  for (const auto& [token, id] : json["model"]["vocab"].items()) {
+    const std::string word = token.starts_with("##") ? token.substr(2) : std::string("▁") + token;
+    tokens[id] = types[id] == 3 ? token : word;
+  }
+  return {{"general.architecture", "any"},
+          {"tokenizer.ggml.model", "bert"},
+          {"tokenizer.ggml.tokens", tokens},
+          {"tokenizer.ggml.token_type", types},
+          {"tokenizer.ggml.cls_token_id", json["model"]["vocab"]["[CLS]"]},
+          {"tokenizer.ggml.seperator_token_id", json["model"]["vocab"]["[SEP]"]},
+          {"tokenizer.ggml.unknown_token_id", json["model"]["vocab"]["[UNK]"]}};
+}
+
 /// What a conversion of `json` writes. A piece's score is the rank of the first merge that makes it, negated.
 Json metadata_of(const nlohmann::json& json, const GgufFacts& facts) {
+  if (facts.word_piece) return word_piece_metadata(json);
   const bool sentencepiece = facts.pre.empty();
   std::vector<std::string> tokens;
   std::vector<int> types;
@@ -117,7 +138,7 @@ TEST_P(GgufTest, SameIdsAsTokenizerJson) {
   const Json golden = test::load(GetParam() / "golden.json");
   const auto json = nlohmann::json::parse(test::decompress(GetParam() / "tokenizer.json.xz"));
   Json metadata = metadata_of(json, facts().at(name));
-  const Ids prefix = golden["special_prefix"];
+  const Ids prefix = golden["special_prefix"], suffix = golden["special_suffix"];
   metadata["tokenizer.ggml.add_bos_token"] = !prefix.empty();
   if (!prefix.empty()) metadata["tokenizer.ggml.bos_token_id"] = prefix[0];
 
@@ -133,6 +154,7 @@ TEST_P(GgufTest, SameIdsAsTokenizerJson) {
     const Ids ids = item["ids"];
     Ids special = prefix;
     special.insert(special.end(), ids.begin(), ids.end());
+    special.insert(special.end(), suffix.begin(), suffix.end());
     if (item.contains("ids_special")) special = item["ids_special"].get<Ids>();
     if (name == "phi-3" && text.find("<|user|>\n") != text.npos) continue;  // GGUF does not say "rstrip"
     if (tokenizer.encode(text, false).value() != ids || tokenizer.encode(text, true).value() != special) {
@@ -202,6 +224,31 @@ TEST(GgufTokenizerTest, SmallByteLevel) {
   EXPECT_FALSE(Tokenizer::from_gguf(metadata).value()->is_special(1));
 }
 
+TEST(GgufTokenizerTest, SmallWordPiece) {
+  Json metadata = {{"tokenizer.ggml.model", "bert"},
+                   {"tokenizer.ggml.tokens", {"[UNK]", "[CLS]", "[SEP]", "▁a", "b", "▁b", "▁B"}},
+                   {"tokenizer.ggml.token_type", {3, 3, 3, 1, 1, 1, 3}},
+                   {"tokenizer.ggml.bos_token_id", 1},  // as in older files
+                   {"tokenizer.ggml.eos_token_id", 2},
+                   {"tokenizer.ggml.unknown_token_id", 0}};
+  auto tokenizer = Tokenizer::from_gguf(metadata).value();
+  EXPECT_EQ(tokenizer->encode("AB b[SEP]c", true).value(), (Ids{1, 3, 4, 5, 2, 0, 2}));
+  EXPECT_EQ(tokenizer->decode(Ids{1, 3, 4, 5, 2}, true).value(), "ab b");
+
+  metadata["tokenizer.ggml.token_type"][6] = 1;  // a vocabulary with capitals is one of texts with capitals
+  tokenizer = Tokenizer::from_gguf(metadata).value();
+  EXPECT_EQ(tokenizer->encode("ab B", false).value(), (Ids{3, 4, 6}));
+
+  metadata["tokenizer.ggml.normalizer.lowercase"] = true;
+  tokenizer = Tokenizer::from_gguf(metadata).value();
+  EXPECT_EQ(tokenizer->encode("ab B", false).value(), (Ids{3, 4, 5}));
+
+  metadata.erase("tokenizer.ggml.eos_token_id");
+  EXPECT_NE(error_of(metadata).find("seperator_token_id or unknown_token_id is missing"), std::string::npos);
+  metadata.erase("tokenizer.ggml.token_type");
+  EXPECT_NE(error_of(metadata).find("token_type is missing"), std::string::npos);
+}
+
 TEST(GgufTokenizerTest, BadMetadata) {
   const auto with = [](Json metadata, const std::string& key, Json value) {
     metadata["tokenizer.ggml." + key] = std::move(value);
@@ -210,7 +257,7 @@ TEST(GgufTokenizerTest, BadMetadata) {
   const Json spm = small_sentencepiece(), bytes = small_byte_level();
   EXPECT_NE(error_of(Json::object()).find("has no tokenizer"), std::string::npos);
   EXPECT_NE(error_of(Json::array()).find("must be an object"), std::string::npos);
-  EXPECT_NE(with(spm, "model", "bert").find("'bert' is not supported"), std::string::npos);
+  EXPECT_NE(with(spm, "model", "t5").find("'t5' is not supported"), std::string::npos);
   EXPECT_NE(with(spm, "tokens", nullptr).find("tokens is missing"), std::string::npos);
   EXPECT_NE(with(spm, "tokens", {1, 2}).find("something else than strings"), std::string::npos);
   EXPECT_NE(with(spm, "scores", {1, 2}).find("scores must hold one number for each of the 11"), std::string::npos);

@@ -222,6 +222,62 @@ Result<std::vector<MergePair>> merges_of(const Metadata& metadata, const Vocabul
   return reconstruct_merges(metadata.tokens, ids, pieces);
 }
 
+void append_vocabulary(std::string& out, const std::vector<std::string>& tokens, const VocabularyIds& ids) {
+  out += ",\"vocab\":{";
+  bool first = true;
+  for (std::size_t id = 0; id < tokens.size(); ++id) {
+    if (ids.find(tokens[id]) != id) continue;  // a second one of that spelling
+    if (!first) out += ',';
+    append_string(out, tokens[id]);
+    out += ':' + std::to_string(id);
+    first = false;
+  }
+  out += '}';
+}
+
+/// BERT's WordPiece. GGUF spells a token that begins a word with kSpace before it, and one that continues a word
+/// without its "##". Older files do not say whether texts are lower-cased: they are where no token has a capital
+/// letter.
+Result<std::string> word_piece_json(Metadata metadata) {
+  if (metadata.types.empty()) return invalid("GGUF metadata: " + kPrefix + "token_type is missing");
+  bool capitals = false;
+  for (std::size_t id = 0; id < metadata.tokens.size(); ++id) {
+    std::string& token = metadata.tokens[id];
+    if (metadata.type(id) == kControl) continue;
+    if (token.starts_with(kSpace)) {
+      token.erase(0, kSpace.size());
+    } else {
+      token.insert(0, "##");
+    }
+    const bool capital = std::ranges::any_of(token, [](char c) { return c >= 'A' && c <= 'Z'; });
+    capitals = capitals || (metadata.type(id) == kNormal && capital);
+  }
+  TENON_ASSIGN(const bool lowercase, get_bool(metadata, "normalizer.lowercase", !capitals));
+  // Older files call these two bos and eos.
+  TENON_ASSIGN(const auto cls, get_id(metadata, metadata.find("cls_token_id") ? "cls_token_id" : "bos_token_id"));
+  TENON_ASSIGN(const auto sep,
+               get_id(metadata, metadata.find("seperator_token_id") ? "seperator_token_id" : "eos_token_id"));
+  TENON_ASSIGN(const auto unknown, get_id(metadata, "unknown_token_id"));
+  if (!cls || !sep || !unknown) {
+    return invalid("GGUF metadata: " + kPrefix + "cls_token_id, seperator_token_id or unknown_token_id is missing");
+  }
+  const auto text = [](const Json& json) { return json.dump(-1, ' ', false, Json::error_handler_t::replace); };
+  const Json normalizer = {{"type", "BertNormalizer"},
+                           {"clean_text", true},
+                           {"handle_chinese_chars", true},
+                           {"strip_accents", nullptr},
+                           {"lowercase", lowercase}};
+  std::string out = R"({"version":"1.0","truncation":null,"padding":null,)";
+  append_added_tokens(out, metadata.tokens, find_added_tokens(metadata, {}));
+  out += ",\"normalizer\":" + text(normalizer) + R"(,"pre_tokenizer":{"type":"BertPreTokenizer"})";
+  out += ",\"post_processor\":" + text(post_processor(metadata, cls, sep));
+  out += R"(,"decoder":{"type":"WordPiece","prefix":"##","cleanup":true},"model":{"type":"WordPiece","unk_token":)";
+  append_string(out, metadata.tokens[*unknown]);
+  out += R"(,"continuing_subword_prefix":"##","max_input_chars_per_word":100)";
+  append_vocabulary(out, metadata.tokens, VocabularyIds(metadata.tokens));
+  return out + "}}";
+}
+
 }  // namespace
 
 Result<std::string> gguf_tokenizer_json(const Json& json) {
@@ -232,9 +288,9 @@ Result<std::string> gguf_tokenizer_json(const Json& json) {
     return invalid("the GGUF file has no tokenizer: " + kPrefix + "model is missing from its metadata");
   }
   const bool is_sentencepiece = *model == "llama";
-  if (!is_sentencepiece && *model != "gpt2") {
+  if (!is_sentencepiece && *model != "gpt2" && *model != "bert") {
     return unsupported("the GGUF file's tokenizer model '" + model->get<std::string>() +
-                       "' is not supported; 'llama' and 'gpt2' are");
+                       "' is not supported; 'llama', 'gpt2' and 'bert' are");
   }
   TENON_ASSIGN(metadata.tokens, get_strings(json, "tokens"));
   if (const Json* types = metadata.find("token_type")) {
@@ -247,6 +303,7 @@ Result<std::string> gguf_tokenizer_json(const Json& json) {
       metadata.types.push_back(type.get<int>());
     }
   }
+  if (*model == "bert") return word_piece_json(std::move(metadata));
   if (is_sentencepiece) respell_spaces(metadata.tokens, metadata.types);
 
   TENON_ASSIGN(const Kind kind, is_sentencepiece ? sentencepiece(metadata) : byte_level(metadata));
@@ -275,17 +332,10 @@ Result<std::string> gguf_tokenizer_json(const Json& json) {
   out += std::string(",\"fuse_unk\":") + (is_sentencepiece ? "true" : "false");
   out += std::string(",\"byte_fallback\":") + (kind.byte_fallback ? "true" : "false");
   out += std::string(",\"ignore_merges\":") + (kind.ignore_merges ? "true" : "false");
-  out += ",\"unk_token\":" + kind.unk_token.dump(-1, ' ', false, Json::error_handler_t::replace) + ",\"vocab\":{";
+  out += ",\"unk_token\":" + kind.unk_token.dump(-1, ' ', false, Json::error_handler_t::replace);
+  append_vocabulary(out, metadata.tokens, ids);
+  out += ",\"merges\":[";
   bool first = true;
-  for (std::size_t id = 0; id < metadata.tokens.size(); ++id) {
-    if (ids.find(metadata.tokens[id]) != id) continue;  // a second one of that spelling
-    if (!first) out += ',';
-    append_string(out, metadata.tokens[id]);
-    out += ':' + std::to_string(id);
-    first = false;
-  }
-  out += "},\"merges\":[";
-  first = true;
   for (const auto& merge : merges) {
     out += first ? "[" : ",[";
     append_string(out, metadata.tokens[merge.left]);

@@ -8,22 +8,25 @@
 
 namespace tenon::golden {
 
-/// "family/case" of every folder that holds `file`, in order.
-inline std::vector<std::string> cases_with(const std::string& file) {
+/// "family/case" of every folder that holds all of `files`, in order.
+inline std::vector<std::string> cases_with(const std::vector<std::string>& files) {
   namespace fs = std::filesystem;
   std::vector<std::string> out;
   for (const auto& entry : fs::recursive_directory_iterator(TENON_GOLDEN_DIR)) {
-    if (entry.path().filename() != file) continue;
-    out.push_back(fs::relative(entry.path().parent_path(), TENON_GOLDEN_DIR).string());
+    const auto holds = [&](const std::string& file) { return fs::exists(entry.path() / file); };
+    if (std::all_of(files.begin(), files.end(), holds))
+      out.push_back(fs::relative(entry.path(), TENON_GOLDEN_DIR).string());
   }
   std::sort(out.begin(), out.end());
   return out;
 }
 
-/// "family/case" as a part of a test's name.
-inline std::string name_of(std::string case_name) {
-  std::replace(case_name.begin(), case_name.end(), '/', '_');
-  return case_name;
+/// A path as a part of a test's name.
+inline std::string name_of(std::string path) {
+  for (char& c : path) {
+    if (c == '/' || c == '.') c = '_';
+  }
+  return path;
 }
 
 }  // namespace tenon::golden

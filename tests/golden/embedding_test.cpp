@@ -1,5 +1,5 @@
-// Encoders against transformers in float32 on tiny random checkpoints (tools/make_golden.py), and the pooling of their
-// states against its definition.
+// Encoders against transformers in float32 on tiny random checkpoints (tools/make_golden.py), some of them as GGUF
+// files too (tools/make_gguf.py), and the pooling of their states against its definition.
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -22,10 +22,19 @@ constexpr int kThreads = 2;
 
 fs::path golden_dir() { return fs::path(std::getenv("TENON_SOURCE_DIR")) / "tests" / "golden"; }
 
+// Folders, and the GGUF files in them.
+std::vector<std::string> models() {
+  std::vector<std::string> out = cases_with({"embedding.safetensors"});
+  for (const std::string& name : cases_with({"embedding.safetensors", "model.gguf"}))
+    out.push_back(name + "/model.gguf");
+  return out;
+}
+
 class Embedding : public testing::TestWithParam<std::string> {
  protected:
   void SetUp() override {
-    const fs::path folder = golden_dir() / GetParam();
+    const fs::path model = golden_dir() / GetParam();
+    const fs::path folder = fs::is_directory(model) ? model : model.parent_path();
     auto reference = weights::open_safetensors((folder / "embedding.safetensors").string());
     ASSERT_TRUE(reference) << reference.error().message;
     reference_ = std::move(*reference);
@@ -159,7 +168,7 @@ TEST_P(Embedding, OnlyAnArchitectureOfBothTasksGenerates) {
   EXPECT_NE(loaded.error().message.find("use `tenon encode`"), std::string::npos) << loaded.error().message;
 }
 
-INSTANTIATE_TEST_SUITE_P(Transformers, Embedding, testing::ValuesIn(cases_with("embedding.safetensors")),
+INSTANTIATE_TEST_SUITE_P(Transformers, Embedding, testing::ValuesIn(models()),
                          [](const auto& test) { return name_of(test.param); });
 
 }  // namespace

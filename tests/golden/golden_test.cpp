@@ -72,7 +72,7 @@ TEST_P(Golden, TapsOfEveryLayer) {
   EXPECT_EQ(compared, references) << "some reference taps have no counterpart";
 }
 
-INSTANTIATE_TEST_SUITE_P(Transformers, Golden, testing::ValuesIn(cases_with("reference.safetensors")),
+INSTANTIATE_TEST_SUITE_P(Transformers, Golden, testing::ValuesIn(cases_with({"reference.safetensors"})),
                          [](const auto& test) { return name_of(test.param); });
 
 TEST(Stories260K, Reproduces200GreedyIds) {

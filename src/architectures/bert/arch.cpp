@@ -9,11 +9,12 @@ const Architecture& architecture() {
                                  .task = Task::kEmbedding,
                                  .example_repos = {"sentence-transformers/all-MiniLM-L6-v2", "BAAI/bge-small-en-v1.5"},
                                  .default_encoding = Encoding::kFloat32,
-                                 .encodings = {Encoding::kFloat32, Encoding::kBFloat16},
+                                 .encodings = all_encodings(),
                                  .modalities = {Modality::kText},
                                  .parse_config = parse_config,
                                  .make_model = make<BertModel>,
-                                 .adapters = {{Format::kSafetensors, from_safetensors}}};
+                                 .adapters = {{Format::kSafetensors, from_safetensors}, {Format::kGguf, from_gguf}},
+                                 .gguf = {.architectures = {"bert"}, .config = config_from_gguf}};
   return arch;
 }
 

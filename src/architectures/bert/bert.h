@@ -15,8 +15,10 @@ struct Config : model::ModelConfig {
 };
 
 std::shared_ptr<model::ModelConfig> parse_config(model::ConfigReader& config);
+Result<Json> config_from_gguf(const weights::Checkpoint& checkpoint);
 
 model::WeightAdapter from_safetensors(const model::ModelConfig& config);
+model::WeightAdapter from_gguf(const model::ModelConfig& config);
 
 class BertModel final : public model::PipelineModel {
  public:

@@ -1,4 +1,6 @@
 // transformers/models/bert/configuration_bert.py
+#include <array>
+
 #include "bert.h"
 
 namespace tenon::architectures::bert {
@@ -35,6 +37,24 @@ std::shared_ptr<model::ModelConfig> parse_config(model::ConfigReader& config) {
   config.accept("pooler_type");
   config.accept("directionality");
   return c;
+}
+
+Result<Json> config_from_gguf(const weights::Checkpoint& checkpoint) {
+  static constexpr std::array kFields = std::to_array<model::GgufField>({
+      {"attention.layer_norm_epsilon", "layer_norm_eps"},
+      {"attention.causal", ""},  // below
+      {"pooling_type", ""},      // what is done with the last layer, not how it is computed
+  });
+  TENON_ASSIGN(Json config, model::config_from_gguf(checkpoint, "BertModel", kFields));
+  const Json* causal = model::gguf_value(checkpoint, "attention.causal");
+  if (causal == nullptr || *causal != false) {
+    return unsupported("GGUF metadata key bert.attention.causal is not false, but only encoders are supported");
+  }
+  const tensor::TensorView* types = checkpoint.find("token_types.weight");
+  if (types != nullptr && types->shape.size() == 2) config["type_vocab_size"] = types->shape[0];
+  // Of decoders. The activation is not in the file: all that llama.cpp runs have gelu, the default.
+  for (const char* field : {"num_key_value_heads", "head_dim", "rope_parameters"}) config.erase(field);
+  return config;
 }
 
 }  // namespace tenon::architectures::bert
