@@ -77,6 +77,7 @@ Status start_engine(Assembly& out, const ModelOptions& options, bool need_text, 
   engine.max_batch_size = options.max_batch_size;
   engine.max_batch_tokens = options.load.limits.max_total_tokens;
   engine.prefill_chunk = options.max_batch_tokens;
+  engine.mixed_prefill = options.max_mixed_prefill;
   if (options.max_queue_size > 0) engine.max_queue_size = options.max_queue_size;
   engine.prefix_cache = options.prefix_cache;
   engine.max_length = out.model.max_length;

@@ -57,6 +57,11 @@ void add_model_options(CLI::App& command, ModelOptions& options) {
   command.add_option("--max-batch-tokens", options.max_batch_tokens, "Tokens of one step: decode rows, then prefill")
       ->check(CLI::Range(1, 65536))
       ->capture_default_str();
+  command
+      .add_option("--max-mixed-prefill", options.max_mixed_prefill,
+                  "Prompt tokens of a step in which replies go on: fewer make these smoother, and new ones later")
+      ->check(CLI::Range(1, 65536))
+      ->capture_default_str();
   command.add_option("--chat-template", options.chat_template,
                      "A file with a Jinja template; default: the model's own");
   command.add_flag("--enable-prefix-caching,!--no-enable-prefix-caching", options.prefix_cache,

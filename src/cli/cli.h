@@ -25,6 +25,7 @@ struct ModelOptions {
   int threads = 0;  ///< 0: as many as the machine leaves
   int max_batch_size = 64;
   int max_batch_tokens = 512;
+  int max_mixed_prefill = 128;
   int extra_logits = 0;  ///< rows of logits beside one a sequence: for the logprobs of prompts
   bool prefix_cache = true;
   std::string chat_template;    ///< a file; empty: the model's own

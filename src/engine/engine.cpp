@@ -27,6 +27,7 @@ Result<Options> resolve(Options options, const runtime::Limits& limits) {
   TENON_TRY(at_most("max_batch_size", options.max_batch_size,
                     std::min({limits.max_rows, limits.max_sampled_rows, options.max_batch_tokens})));
   TENON_TRY(at_most("prefill_chunk", options.prefill_chunk, std::numeric_limits<int>::max()));
+  TENON_TRY(at_most("mixed_prefill", options.mixed_prefill, std::numeric_limits<int>::max()));
   TENON_TRY(at_most("max_queue_size", options.max_queue_size, std::numeric_limits<int>::max()));
   TENON_TRY(at_most("num_pages", options.num_pages, std::numeric_limits<std::int32_t>::max()));
   const std::int64_t longest = std::int64_t{limits.max_pages_per_row} * tensor::kPageTokens;

@@ -57,6 +57,7 @@ struct Options {
   int max_batch_size = 64;     ///< rows decoded together
   int max_batch_tokens = 512;  ///< token budget of a step: decode rows first, then prefill chunks
   int prefill_chunk = 512;     ///< most prompt tokens of one request in a step
+  int mixed_prefill = 128;     ///< most prompt tokens of a step in which replies go on
   int max_length = 0;          ///< context: prompt and reply; 0: what the executable allows
   std::int64_t num_pages = 0;  ///< pages of the KV cache
   int max_queue_size = 1024;   ///< waiting requests beyond this are refused

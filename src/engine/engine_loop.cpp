@@ -24,6 +24,7 @@ scheduler::Options scheduler_options(const Options& options, const runtime::Limi
   return {.max_rows = options.max_batch_size,
           .max_tokens = options.max_batch_tokens,
           .max_chunk = options.prefill_chunk,
+          .max_mixed_prefill = options.mixed_prefill,
           .max_queue_size = options.max_queue_size,
           .extra_logits = limits.max_sampled_rows - options.max_batch_size,
           .page_bytes = page_bytes,

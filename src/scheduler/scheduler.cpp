@@ -33,7 +33,8 @@ void insert_in_order(Container& sequences, Sequence& sequence) {
 
 Scheduler::Scheduler(const Options& options, kvcache::PagePool& pool, Clock clock)
     : options_(options), pool_(pool), clock_(std::move(clock)), tree_(pool) {
-  TENON_CHECK(options.max_rows > 0 && options.max_chunk > 0 && options.max_tokens >= options.max_rows);
+  TENON_CHECK(options.max_rows > 0 && options.max_chunk > 0 && options.max_mixed_prefill > 0 &&
+              options.max_tokens >= options.max_rows);
   running_.reserve(static_cast<std::size_t>(options.max_rows));
   work_.reserve(static_cast<std::size_t>(options.max_rows));
 }
@@ -72,6 +73,8 @@ std::span<const Work> Scheduler::plan() {
   planned_extra_logits_ = 0;
   short_of_pages_ = false;
   plan_decodes();
+  const std::int64_t mixed = planned_tokens_ == 0 ? options_.max_tokens : options_.max_mixed_prefill;
+  most_tokens_ = std::min<std::int64_t>(options_.max_tokens, planned_tokens_ + mixed);
   plan_prefills();
   if (short_of_pages_) {
     hold_ = Hold::kPages;

@@ -65,6 +65,8 @@ struct Options {
   int max_rows = 64;
   int max_tokens = 512;  ///< of a step; at least max_rows, so that no decode row waits for the budget
   int max_chunk = 512;   ///< of one prompt in a step
+  /// Prompt tokens of a step in which replies go on: their next tokens wait for these.
+  int max_mixed_prefill = std::numeric_limits<int>::max();
   int max_queue_size = 1024;
   int extra_logits = 0;         ///< of a step, beside one a row: for logits of prompts
   std::int64_t page_bytes = 0;  ///< for messages
@@ -130,7 +132,7 @@ class Scheduler {
   void give_up_pages(Sequence& sequence);
   kvcache::PrefixTree::Tokens tokens_of(const Sequence& sequence, std::int64_t begin, std::int64_t end) const;
   void add_work(Sequence& sequence, std::int64_t count);
-  std::int64_t budget() const { return options_.max_tokens - planned_tokens_; }
+  std::int64_t budget() const { return most_tokens_ - planned_tokens_; }
   std::int64_t reserved_pages() const;
 
   const Options options_;
@@ -142,6 +144,7 @@ class Scheduler {
   std::vector<Work> work_;
   std::vector<PageCopy> copies_;
   std::int64_t planned_tokens_ = 0;
+  std::int64_t most_tokens_ = 0;  ///< of this step
   int planned_extra_logits_ = 0;
   Hold hold_ = Hold::kNone;
   bool short_of_pages_ = false;  ///< this step: a running sequence could not get all that it wanted

@@ -64,6 +64,7 @@ class Harness {
     std::int64_t tokens = 0;
     std::set<Sequence*> seen;
     bool prefill = false;
+    std::int64_t decodes = 0;
     for (const auto& w : work) {
       tokens += w.count;
       ASSERT_TRUE(seen.insert(w.sequence).second) << "planned twice";
@@ -77,6 +78,10 @@ class Harness {
       const bool decode = w.sequence->remaining() == 1 && w.begin > 0;
       ASSERT_FALSE(decode && prefill) << "a decode row after a prompt";
       prefill = prefill || !decode;
+      decodes += decode;
+    }
+    if (decodes > 0) {
+      ASSERT_LE(tokens - decodes, options_.max_mixed_prefill);
     }
     ASSERT_LE(tokens, options_.max_tokens);
     ASSERT_LE(work.size(), static_cast<std::size_t>(options_.max_rows));
@@ -122,6 +127,27 @@ TEST(Scheduler, DecodesFirstThenChunksOfPromptsWithinTheBudget) {
   EXPECT_TRUE(h.last_[1].samples);
   EXPECT_EQ(b->length(), 151);
   EXPECT_FALSE(h.last_[2].samples);
+}
+
+TEST(Scheduler, PromptsTakeLessOfAStepInWhichRepliesGoOn) {
+  Harness h({.max_rows = 4, .max_tokens = 100, .max_chunk = 60, .max_mixed_prefill = 30}, 64);
+  Sequence* a = h.submit(200, 5);
+  Sequence* b = h.submit(70, 2);
+  h.step();  // nobody waits for a next token
+  EXPECT_EQ(h.last_[0].count, 60);
+  EXPECT_EQ(h.last_[1].count, 40);
+  h.step(), h.step();
+  while (a->length() == 200) h.step();
+  Sequence* c = h.submit(90, 2);
+  for (const int rest : {30, 30, 30}) {
+    h.step();
+    ASSERT_EQ(h.last_.size(), 2u);
+    EXPECT_EQ(h.last_[0].count, 1);
+    EXPECT_EQ(h.last_[1].sequence, c);
+    EXPECT_EQ(h.last_[1].count, rest);
+  }
+  EXPECT_TRUE(h.last_[1].samples);
+  EXPECT_TRUE(h.removed_.contains(b));
 }
 
 TEST(Scheduler, RowsAreLimited) {
