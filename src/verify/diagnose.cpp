@@ -28,9 +28,9 @@ class Search {
         logits_(first_rows(reference.logits[0].data(), rows, reference.vocab)),
         graph_(graph::decompose(*subject.graph)) {
     for (const auto& [name, value] : graph_->taps()) {
-      const tensor::TensorView* tap = reference.tap(name);
-      if (tap == nullptr) continue;
-      evaluator_.know(name, first_rows(reinterpret_cast<const float*>(tap->data), rows, tap->shape[1]));
+      const auto tap = reference.tap(name);
+      if (!tap) continue;
+      evaluator_.know(name, first_rows(tap->values.data(), rows, tap->width));
       order_.push_back(name);
     }
     order_.push_back("logits");

@@ -1,6 +1,7 @@
 #include "verify/reference.h"
 
 #include <algorithm>
+#include <cstring>
 
 #include "model/harmless_fields.h"
 #include "model/registry.h"
@@ -17,6 +18,12 @@ std::string text_of(const Json& metadata, const char* key) {
 
 std::string hint(const std::string& path) { return path + " is no reference dump of tools/make_reference.py: "; }
 
+std::vector<float> floats_of(const tensor::TensorView& tensor) {
+  std::vector<float> values(static_cast<std::size_t>(tensor::elements(tensor.shape)));
+  tensor::to_float(tensor.dtype, tensor.data, static_cast<std::int64_t>(values.size()), values.data());
+  return values;
+}
+
 Status add_prompt(Reference& out, const std::string& path, const std::string& prompt, const tensor::TensorView& ids,
                   const tensor::TensorView& logits) {
   if (ids.dtype != DType::kI32 || ids.shape.size() != 1 || ids.shape[0] == 0) {
@@ -28,13 +35,13 @@ Status add_prompt(Reference& out, const std::string& path, const std::string& pr
   }
   if (out.vocab != 0 && out.vocab != logits.shape[1]) return invalid(hint(path) + "its prompts differ in vocabulary");
   out.vocab = logits.shape[1];
-  const auto* id = reinterpret_cast<const std::int32_t*>(ids.data);
-  out.prompts.emplace_back(id, id + ids.shape[0]);
+  // Tensors of a file lie at any address.
+  out.prompts.emplace_back(static_cast<std::size_t>(ids.shape[0]));
+  std::memcpy(out.prompts.back().data(), ids.data, static_cast<std::size_t>(ids.bytes()));
   if (std::ranges::any_of(out.prompts.back(), [&](std::int32_t x) { return x < 0 || x >= out.vocab; })) {
     return invalid(hint(path) + prompt + ".ids has an id outside of the vocabulary of " + std::to_string(out.vocab));
   }
-  const auto* x = reinterpret_cast<const float*>(logits.data);
-  out.logits.emplace_back(x, x + tensor::elements(logits.shape));
+  out.logits.push_back(floats_of(logits));
   return {};
 }
 
@@ -52,7 +59,11 @@ bool both_and_different(const Json& a, const Json& b, const std::string& name) {
 
 }  // namespace
 
-const tensor::TensorView* Reference::tap(const std::string& name) const { return tensors->find("tap." + name); }
+std::optional<Reference::Tap> Reference::tap(const std::string& name) const {
+  const tensor::TensorView* found = tensors->find("tap." + name);
+  if (found == nullptr) return std::nullopt;
+  return Tap{.values = floats_of(*found), .width = found->shape[1]};
+}
 
 bool Reference::has_taps() const {
   return std::ranges::any_of(tensors->names(), [](const std::string& name) { return name.starts_with("tap."); });

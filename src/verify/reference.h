@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -20,8 +21,12 @@ struct Reference {
   std::string writer, dtype;  ///< "transformers 5.23.0", "float32"
   Json config = nullptr;      ///< of the model that was run; null if the file does not say it
 
-  /// A tap's values, [tokens of prompt 0, width]; null if there is none of that name.
-  const tensor::TensorView* tap(const std::string& name) const;
+  struct Tap {
+    std::vector<float> values;  ///< [tokens of prompt 0, width]: a copy, since the file's may lie at any address
+    std::int64_t width = 0;
+  };
+  /// None if there is no tap of that name.
+  std::optional<Tap> tap(const std::string& name) const;
   bool has_taps() const;
 };
 

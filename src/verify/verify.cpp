@@ -25,9 +25,9 @@ Result<std::vector<TapRow>> compare_taps(const Runner& runner, const Reference& 
                                          double tolerance) {
   std::vector<TapRow> out;
   for (const runtime::Tap& tap : runner.model().executable->taps()) {
-    const tensor::TensorView* expected = reference.tap(tap.name);
-    if (expected == nullptr) continue;
-    const std::int64_t width = expected->shape[1];
+    const auto expected = reference.tap(tap.name);
+    if (!expected) continue;
+    const std::int64_t width = expected->width;
     const auto size = static_cast<std::size_t>(rows * width);
     if (tap.values.size() != size) {
       return invalid("the reference dump is of another model: tap " + tap.name + " is " + std::to_string(width) +
@@ -35,8 +35,7 @@ Result<std::vector<TapRow>> compare_taps(const Runner& runner, const Reference& 
                          " here",
                      "reference");
     }
-    const auto* x = reinterpret_cast<const float*>(expected->data);
-    out.push_back({tap.name, compare_rows({x, size}, tap.values, width, tolerance)});
+    out.push_back({tap.name, compare_rows(std::span(expected->values).first(size), tap.values, width, tolerance)});
   }
   return out;
 }
