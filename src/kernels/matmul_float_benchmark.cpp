@@ -112,7 +112,7 @@ void BM_PackPanels(benchmark::State& state, DType dtype, DType src_dtype) {
 }
 
 [[maybe_unused]] const bool kRegistered = [] {
-  for (const DType dtype : {DType::kBF16, DType::kF32}) {
+  for (const DType dtype : {DType::kBF16, DType::kF32, DType::kFP8}) {
     for (const Shape& shape : kShapes) {
       const std::string name = std::string("FloatMatmul/") + tensor::name(dtype) + "/" + std::to_string(shape.n) + "x" +
                                std::to_string(shape.k);
@@ -123,6 +123,7 @@ void BM_PackPanels(benchmark::State& state, DType dtype, DType src_dtype) {
       }
       b->UseRealTime()->Unit(benchmark::kMicrosecond);
     }
+    if (dtype == DType::kFP8) continue;
     for (const DType src : {DType::kBF16, DType::kF32}) {
       const std::string name = std::string("PackPanels/") + tensor::name(src) + "_to_" + tensor::name(dtype);
       benchmark::RegisterBenchmark(name.c_str(),

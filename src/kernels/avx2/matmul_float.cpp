@@ -39,6 +39,17 @@ struct FloatIsa {
   }
   static void fence() { _mm_sfence(); }
 
+  static void widen_fp8(const Fp8Group& group, float* out) {
+    for (int i = 0; i < tensor::kFp8Elements; ++i) {
+      for (int column = 0; column < kPanel; column += 16) {
+        __m256 w[2];
+        widen_fp8(&group, i, column, w);
+        _mm256_store_ps(out + i * kPanel + column, w[0]);
+        _mm256_store_ps(out + i * kPanel + column + 8, w[1]);
+      }
+    }
+  }
+
   template <DType T, int kRows>
   [[gnu::noinline]] static void tile(const FloatTile& t) {
     constexpr int kVectors = kRows <= 2 ? 4 : 2;
@@ -56,7 +67,10 @@ struct FloatIsa {
 #pragma GCC unroll 8
     for (int i = 0; i < kRows; ++i)
 #pragma GCC unroll 4
-      for (int c = 0; c < kVectors; ++c) sums[i][c] = _mm256_setzero_ps();
+      for (int c = 0; c < kVectors; ++c) {
+        sums[i][c] =
+            T == DType::kF32 && t.resume ? _mm256_load_ps(t.sums + i * kPanel + (first + c) * 8) : _mm256_setzero_ps();
+      }
 
     const auto multiply_add = [&](const __m256(&w)[kVectors]) __attribute__((always_inline)) {
 #pragma GCC unroll 8

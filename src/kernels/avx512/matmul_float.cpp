@@ -36,6 +36,13 @@ struct FloatIsa {
   }
   static void fence() { _mm_sfence(); }
 
+  static void widen_fp8(const Fp8Group& group, float* out) {
+    for (int i = 0; i < tensor::kFp8Elements; ++i) {
+      _mm512_store_ps(out + i * kPanel, widen_fp8(&group, i, 0));
+      _mm512_store_ps(out + i * kPanel + 16, widen_fp8(&group, i, 16));
+    }
+  }
+
   template <DType T, int kRows>
   [[gnu::noinline]] static void tile(const FloatTile& t) {
     constexpr std::int64_t kStepK = T == DType::kBF16 ? 2 : 1;
@@ -44,7 +51,11 @@ struct FloatIsa {
     const std::int64_t row_block_bytes = t.row_block * 4;
     __m512 sums[kRows][2];
 #pragma GCC unroll 16
-    for (int i = 0; i < kRows; ++i) sums[i][0] = sums[i][1] = _mm512_setzero_ps();
+    for (int i = 0; i < kRows; ++i) {
+      const bool resume = T == DType::kF32 && t.resume;
+      sums[i][0] = resume ? _mm512_load_ps(t.sums + i * kPanel) : _mm512_setzero_ps();
+      sums[i][1] = resume ? _mm512_load_ps(t.sums + i * kPanel + 16) : _mm512_setzero_ps();
+    }
 
     const auto step = [&](int offset) __attribute__((always_inline)) {
       const __m512i w0 = _mm512_loadu_si512(weights + offset * 128);

@@ -34,11 +34,18 @@ struct FloatIsa {
   static void store_first(std::uint32_t* p, Word v, int) { *p = v; }
   static void fence() {}
 
+  static void widen_fp8(const Fp8Group& group, float* out) {
+    for (const auto& codes : group.codes) {
+      for (int c = 0; c < kPanel; ++c) *out++ = std::bit_cast<float>(widen_fp8(codes[c], group.scales[c]));
+    }
+  }
+
   template <DType T, int kRows>
   [[gnu::noinline]] static void tile(const FloatTile& t) {
     const std::byte* weights = t.weights;
     const float* activations = reinterpret_cast<const float*>(t.activations);
     float sums[kRows][kPanel] = {};
+    if (T == DType::kF32 && t.resume) std::memcpy(sums, t.sums, sizeof sums);
     if constexpr (T == DType::kFP8) {
       const auto* group = reinterpret_cast<const Fp8Group*>(t.weights);
       for (std::int64_t k = 0; k < t.k; k += tensor::kFp8Elements, ++group) {

@@ -13,7 +13,8 @@
 //   kCachedBytes                 bytes of activations to keep in L2
 //   kActivationBytes<T>          of one element of the activations for weights of dtype T: 4, or 2 for bfloat16 pairs
 //   tile<T, kRows>(const FloatTile&)
-//                                sums[kRows][kPanel] = one K block
+//                                sums[kRows][kPanel] = one K block, or the next part of one
+//   widen_fp8(group, out)        out[kFp8Elements][kPanel] = the weights of an Fp8Group
 // and what matmul_float_pack.h asks for.
 #pragma once
 
@@ -32,6 +33,7 @@ struct FloatTile {
   std::int64_t k;                ///< even for bfloat16 weights, whole groups of FP8
   std::int64_t row_block;
   float* sums;         ///< [rows][kPanel]
+  bool resume;         ///< `sums` has those of the K before, of the same block; float32 only
   const char* next;    ///< weights that are needed after this tile's
   int prefetch_lines;  ///< cache lines of them to prefetch for every 8 lines of `weights`
 };
@@ -82,7 +84,8 @@ class FloatMatmul {
   using Simd = typename Isa::Simd;
   using F = typename Simd::F;
 
-  static constexpr std::int64_t kGatedRows = 208;  ///< rows of a gated chunk: 52 KiB of stack for both panels' sums
+  /// Rows of a chunk whose sums are kept, those of gated epilogues and of FP8: 26 KiB of stack for a panel's.
+  static constexpr std::int64_t kKeptRows = 208;
 
   /// What all tiles of one call share.
   struct Plan {
@@ -124,7 +127,7 @@ class FloatMatmul {
     const std::int64_t group_row_bytes =
         std::max<std::int64_t>(1, row_bytes / std::max<std::int64_t>(k, 1) * p.group_k);
     std::int64_t rows = Isa::kCachedBytes / group_row_bytes;
-    if (p.gated) rows = std::min(rows, kGatedRows);
+    if (p.gated || task.weight.dtype == DType::kFP8) rows = std::min(rows, kKeptRows);
     const std::int64_t most = std::max<std::int64_t>(1, rows / layout.row_block);
     // Chunks of about the same height: each reads all weights anew.
     const std::int64_t chunks = (layout.blocks() + most - 1) / most;
@@ -141,8 +144,8 @@ class FloatMatmul {
     const std::int64_t k = padded_k(T, task.weight.k);
     const Plan p = plan(task, k);
     TENON_CHECK(!p.gated || (panel_begin % 2 == 0 && panel_end % 2 == 0), "a gated epilogue takes pairs of panels");
-    alignas(64) float gate[kGatedRows * kPanel];
-    alignas(64) float up[kGatedRows * kPanel];
+    alignas(64) float gate[kKeptRows * kPanel];
+    alignas(64) float up[kKeptRows * kPanel];
     for (std::int64_t begin = 0; begin < task.layout.blocks(); begin += p.chunk_blocks) {
       const std::int64_t end = std::min(begin + p.chunk_blocks, task.layout.blocks());
       for (std::int64_t k0 = 0; k0 == 0 || k0 < k; k0 += p.group_k) {
@@ -188,6 +191,12 @@ class FloatMatmul {
       const bool last = k + kKBlock >= k1;
       t.next = reinterpret_cast<const char*>(last ? weights + k0 * kBytes + task.weight.panel_bytes
                                                   : t.weights + block_bytes);
+      if constexpr (T == DType::kFP8) {
+        if (end - begin > 1) {
+          each_widened_tile(task, t, k, begin, end, done);
+          continue;
+        }
+      }
       for (std::int64_t r = begin; r < end; ++r) {
         t.activations =
             task.activations + r * layout.block_bytes + k * layout.row_block * Isa::template kActivationBytes<T>;
@@ -195,6 +204,33 @@ class FloatMatmul {
         t.next += block_bytes / 8 * p.prefetch_lines;
         done(r, k, static_cast<const float*>(sums));
       }
+    }
+  }
+
+  /// The tiles of an FP8 K block, which is `whole` but for its rows: each group is widened once for all row blocks.
+  template <class Done>
+  static void each_widened_tile(const MatmulTask& task, const FloatTile& whole, std::int64_t k, std::int64_t begin,
+                                std::int64_t end, Done done) {
+    alignas(64) float widened[tensor::kFp8Elements * kPanel];
+    alignas(64) float sums[kKeptRows * kPanel];
+    const ActivationLayout& layout = task.layout;
+    FloatTile t = whole;
+    t.weights = reinterpret_cast<const std::byte*>(widened);
+    t.k = tensor::kFp8Elements;
+    for (std::int64_t at = 0; at < whole.k; at += t.k, t.resume = true) {
+      Isa::widen_fp8(*reinterpret_cast<const Fp8Group*>(whole.weights + at * bytes_of_k(DType::kFP8)), widened);
+      for (std::int64_t r = begin; r < end; ++r) {
+        t.activations = task.activations + r * layout.block_bytes +
+                        (k + at) * layout.row_block * Isa::template kActivationBytes<DType::kF32>;
+        t.sums = sums + (r - begin) * layout.row_block * kPanel;
+        // A tile of 128 K of floats prefetches 32 lines: two have a group's, but for its last two.
+        t.prefetch_lines = whole.prefetch_lines > 0 && r < begin + 2 ? 1 : 0;
+        t.next = whole.next + at * bytes_of_k(DType::kFP8) + (r - begin) * 2048;
+        tile<DType::kF32>(rows_of(layout, r), t);
+      }
+    }
+    for (std::int64_t r = begin; r < end; ++r) {
+      done(r, k, static_cast<const float*>(sums + (r - begin) * layout.row_block * kPanel));
     }
   }
 
