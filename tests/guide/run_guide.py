@@ -7,7 +7,8 @@ In an empty directory, with the program TENON as `tenon` on the PATH and $TENON_
   ```text         is what the sh block before it prints: its lines, in this order, among others; … stands for anything
   ```cpp PATH     is written to PATH: the first block of a path begins the file, the next ones continue it
 
-A line <!-- not run: REASON --> before an sh block leaves it out, and says so. At last each file written must be, byte
+A line <!-- reference Python --> before an sh block runs it with the `python` that TENON_REFERENCE_PYTHON names, which has
+tools/requirements.txt and tools/eval/requirements.txt; without that variable it is left out, and says so. At last each file written must be, byte
 for byte, the one of the same name in FOLDER, and each source file there must have been written. Exit status 1: the page
 is wrong, and where. Only the standard library is needed.
 """
@@ -20,6 +21,7 @@ import subprocess
 import sys
 import tempfile
 
+LEFT_OUT = object()  # in place of what a block prints
 LIMIT = 600  # seconds for a block, which may compile on a busy machine
 
 
@@ -94,7 +96,7 @@ def compare_sources(written, directory, folder):
 
 
 def run_page(page, tenon, source, folder):
-    """Returns how many blocks ran, and why others did not."""
+    """Returns how many blocks ran, and which did not."""
     ran, left_out, written, printed = 0, [], set(), None
     with tempfile.TemporaryDirectory(prefix="tenon_guide_") as temporary:
         home = pathlib.Path(temporary)
@@ -102,24 +104,30 @@ def run_page(page, tenon, source, folder):
         for path in (directory, home / "bin"):
             path.mkdir()
         (home / "bin" / "tenon").symlink_to(tenon.resolve())
+        reference = os.environ.get("TENON_REFERENCE_PYTHON")
+        if reference:
+            (home / "bin" / "python").write_text(f'#!/bin/sh\nexec "{reference}" "$@"\n')
+            (home / "bin" / "python").chmod(0o755)
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]
         environment = os.environ | {"PATH": f"{home / 'bin'}:{os.environ['PATH']}", "TENON_SOURCE": str(source.resolve()),
                                     "XDG_CACHE_HOME": str(home / "cache"), "PORT": str(port)}
         for block in blocks_of(page):
-            reason = re.fullmatch(r"not run: (.+)", block.marker)
+            needs_reference = block.marker == "reference Python"
             status = re.fullmatch(r"exit (\d+)", block.marker)
-            if block.marker and not (block.language == "sh" and (reason or status)):
+            if block.marker and not (block.language == "sh" and (needs_reference or status)):
                 raise Wrong(f"line {block.line}: a marker that is not understood: {block.marker}")
-            if block.language == "sh" and reason:
-                left_out.append(f"line {block.line}: not run: {reason[1]}")
-                printed = None
+            if needs_reference and not reference:
+                left_out.append(f"line {block.line}: skipped: TENON_REFERENCE_PYTHON does not name a Python with "
+                                "tools/requirements.txt and tools/eval/requirements.txt")
+                printed = LEFT_OUT
             elif block.language == "sh":
                 printed = run(block, directory, environment, int(status[1]) if status else 0)
                 ran += 1
             elif block.language == "text" and printed is not None:
-                compare_output(block, printed)
+                if printed is not LEFT_OUT:
+                    compare_output(block, printed)
             elif block.language == "cpp" and block.argument:
                 path = directory / block.argument
                 path.parent.mkdir(exist_ok=True)

@@ -1,9 +1,11 @@
 #!/usr/bin/env python3
 """What run_guide.py must notice on a page that has drifted."""
+import os
 import pathlib
 import sys
 import tempfile
 import unittest
+from unittest import mock
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
 from run_guide import Wrong, run_page  # noqa: E402
@@ -33,9 +35,13 @@ sleep 1000 &
 grep one part/printed && rm part/printed && exit 3
 ```
 
-<!-- not run: it would fail -->
+<!-- reference Python -->
 ```sh
-exit 1
+python -c 'print(6 * 7)'
+```
+
+```text
+42
 ```
 """
 
@@ -45,6 +51,9 @@ class RunGuide(unittest.TestCase):
         self.temporary = tempfile.TemporaryDirectory()
         self.addCleanup(self.temporary.cleanup)
         self.root = pathlib.Path(self.temporary.name)
+        environment = mock.patch.dict(os.environ, TENON_REFERENCE_PYTHON=sys.executable)
+        environment.start()
+        self.addCleanup(environment.stop)
         self.tenon = self.root / "program"
         self.tenon.write_text("#!/bin/sh\necho one; echo more; echo two\n")
         self.tenon.chmod(0o755)
@@ -60,7 +69,17 @@ class RunGuide(unittest.TestCase):
             self.run_page(PAGE.replace(old, new))
 
     def test_a_page_that_is_right(self):
-        self.assertEqual(self.run_page(PAGE), (2, ["line 27: not run: it would fail"]))
+        self.assertEqual(self.run_page(PAGE), (3, []))
+
+    def test_without_the_reference(self):
+        del os.environ["TENON_REFERENCE_PYTHON"]
+        ran, left_out = self.run_page(PAGE)
+        self.assertEqual(ran, 2)
+        self.assertRegex("".join(left_out), "^line 27: skipped: TENON_REFERENCE_PYTHON does not name")
+
+    def test_a_reference_that_fails(self):
+        self.changed("6 * 7", "7 * 7", "line 31: this is not printed")
+        self.changed("print(6 * 7)", "exit(5)", "line 27: the exit status is 5, not 0")
 
     def test_a_command_that_fails(self):
         self.changed("mkdir part", "mkdir part; false", "line 2: the exit status is 1, not 0")
@@ -85,8 +104,8 @@ class RunGuide(unittest.TestCase):
         self.changed("```text", "```console", "line 7: neither sh")
         self.changed("```text", "```", "line 7: neither sh")
         self.changed("exit 3 -->", "exits 3 -->", "a marker that is not understood: exits 3")
-        self.changed("not run: it would fail", "not run", "a marker that is not understood: not run")
-        self.changed("exit 1\n```", "exit 1\n", "line 27: the block does not end")
+        self.changed("reference Python", "Python", "a marker that is not understood: Python")
+        self.changed("42\n```", "42\n", "line 31: the block does not end")
 
 
 if __name__ == "__main__":
