@@ -24,7 +24,7 @@ import transformers
 from safetensors.torch import save_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-TAPPED = re.compile(r"(.*\.)?(embed_tokens|norm|layers\.\d+(\.(self_attn|mlp|block_sparse_moe|feed_forward|conv|linear_attn))?)$")
+TAPPED = re.compile(r"(.*\.)?(embed_tokens|(embedding_)?norm|layers\.\d+(\.(self_attn|mlp|block_sparse_moe|feed_forward|conv|linear_attn))?)$")
 
 
 def where(model):
@@ -57,10 +57,11 @@ def token_ids(args, vocab):
 
 
 def tap_modules(model):
-    """The text model's modules worth a tap. Names are the checkpoint's, without a wrapper's prefix."""
+    """The text model's modules worth a tap, by their names in a model of text alone: one of images too has them in its
+    language_model."""
     for name, module in model.named_modules():
         if TAPPED.fullmatch(name):
-            yield name, module
+            yield ".".join(part for part in name.split(".") if part != "language_model"), module
 
 
 def run(model, ids, taps=None):
