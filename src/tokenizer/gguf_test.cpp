@@ -135,6 +135,7 @@ class GgufTest : public testing::TestWithParam<std::filesystem::path> {};
 TEST_P(GgufTest, SameIdsAsTokenizerJson) {
   const std::string name = GetParam().filename();
   if (!facts().contains(name)) GTEST_SKIP() << "skipped: no GGUF tokenizer is like " << name;
+  if (!test::is_there(GetParam())) GTEST_SKIP() << "skipped: " << GetParam() << " is not there";
   const Json golden = test::load(GetParam() / "golden.json");
   const auto json = nlohmann::json::parse(test::decompress(GetParam() / "tokenizer.json.xz"));
   Json metadata = metadata_of(json, facts().at(name));
@@ -166,6 +167,19 @@ TEST_P(GgufTest, SameIdsAsTokenizerJson) {
   }
   std::printf("%zu texts, %zu wrong; built in %.3f s\n", golden["cases"].size(), wrong.size(), seconds.count());
   for (const auto& text : wrong) ADD_FAILURE() << Json(text);
+}
+
+// SmolLM3's files: Llama 3's tokenizer, whose conversion is named after another model where it adds no bos.
+TEST(GgufTokenizerTest, SmaugIsLlama3WithoutBos) {
+  const auto folder = test::shared_dir() / "llama3.2";
+  if (!test::is_there(folder)) GTEST_SKIP() << "skipped: " << folder << " is not there";
+  const auto json = nlohmann::json::parse(test::decompress(folder / "tokenizer.json.xz"));
+  Json metadata = metadata_of(json, {"smaug-bpe", false});
+  metadata["tokenizer.ggml.bos_token_id"] = 128000;
+  const auto tokenizer = Tokenizer::from_gguf(metadata).value();
+  for (const auto& item : test::load(folder / "golden.json")["cases"]) {
+    EXPECT_EQ(tokenizer->encode(item["text"].get<std::string>(), true).value(), Ids(item["ids"])) << item["text"];
+  }
 }
 
 Json small_sentencepiece() {
