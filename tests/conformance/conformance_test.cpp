@@ -5,30 +5,13 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <algorithm>
-#include <filesystem>
-
+#include "tiny_configs.h"
 #include "verify/conformance/specimen.h"
 
 namespace tenon::verify {
 namespace {
 
 namespace fs = std::filesystem;
-
-std::vector<fs::path> tiny_configs(std::string_view family) {
-  const fs::path source = TENON_SOURCE_DIR;
-  std::vector<fs::path> found;
-  const fs::path own = source / "src" / "architectures" / family / "tiny" / "config.json";
-  if (fs::exists(own)) found.push_back(own);
-  const fs::path goldens = source / "tests" / "golden" / family;
-  if (fs::exists(goldens)) {
-    for (const auto& entry : fs::directory_iterator(goldens)) {
-      if (fs::exists(entry.path() / "config.json")) found.push_back(entry.path() / "config.json");
-    }
-  }
-  std::ranges::sort(found);
-  return found;
-}
 
 std::string no_config(std::string_view family) {
   return "family " + std::string(family) +

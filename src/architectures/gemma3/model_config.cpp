@@ -24,14 +24,17 @@ std::vector<bool> sliding_layers(model::ConfigReader& config, int num_hidden_lay
 void read_ropes(model::ConfigReader& config, Config& c) {
   const double global_theta = config.number_or("rope_theta", kGlobalTheta);
   const double local_theta = config.number_or("rope_local_base_freq", kLocalTheta);
-  model::ConfigReader parameters = config.object("rope_parameters");
-  if (config.has("rope_scaling") && config.has("rope_parameters")) {
-    config.fail("rope_scaling", "is given beside rope_parameters: keep one of them");
+  if (local_theta <= 1.0) config.fail("rope_local_base_freq", "must be more than 1");
+  config.accept("rope_scaling"), config.accept("rope_parameters");
+  if (config.has("rope_scaling")) {
+    if (config.has("rope_parameters")) config.fail("rope_scaling", "is given beside rope_parameters: keep one of them");
+    c.global_rope = config.object("rope_scaling").rope_entry(c.head_dim, c.max_position_embeddings, global_theta);
+    c.local_rope = {
+        .rope_theta = local_theta, .head_dim = c.head_dim, .max_position_embeddings = c.max_position_embeddings};
+    return;
   }
-  model::ConfigReader global =
-      config.has("rope_scaling") ? config.object("rope_scaling") : parameters.object("full_attention");
-  config.accept("rope_scaling");
-  c.global_rope = global.rope_entry(c.head_dim, c.max_position_embeddings, global_theta);
+  model::ConfigReader parameters = config.object("rope_parameters");
+  c.global_rope = parameters.object("full_attention").rope_entry(c.head_dim, c.max_position_embeddings, global_theta);
   c.local_rope = parameters.object("sliding_attention").rope_entry(c.head_dim, c.max_position_embeddings, local_theta);
 }
 

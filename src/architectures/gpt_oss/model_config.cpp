@@ -19,14 +19,24 @@ std::vector<int> windows(model::ConfigReader& config, int num_hidden_layers) {
   return result;
 }
 
+// A config that says nothing of rope has YaRN. It is noted field by field, as what was understood.
 nn::RopeConfig rope(model::ConfigReader& config, int head_dim, int max_position_embeddings) {
-  nn::RopeConfig rope = config.rope(head_dim, max_position_embeddings, 150000.0);
-  if (config.has("rope_parameters") || config.has("rope_scaling")) return rope;
-  rope.rope_type = nn::RopeType::kYarn;
-  rope.factor = 32.0;
-  rope.original_max_position_embeddings = 4096;
-  rope.truncate = false;
-  return rope;
+  constexpr double kTheta = 150000.0;
+  if (config.has("rope_parameters") || config.has("rope_scaling")) {
+    return config.rope(head_dim, max_position_embeddings, kTheta);
+  }
+  config.accept("rope_scaling");
+  const double theta = config.number_or("rope_theta", kTheta);
+  if (theta <= 1.0) config.fail("rope_theta", "must be more than 1");
+  model::ConfigReader defaults = config.object("rope_parameters");
+  defaults.string_or("rope_type", "yarn");
+  return {.rope_type = nn::RopeType::kYarn,
+          .rope_theta = theta,
+          .head_dim = head_dim,
+          .max_position_embeddings = max_position_embeddings,
+          .factor = defaults.number_or("factor", 32.0),
+          .original_max_position_embeddings = defaults.integer_or("original_max_position_embeddings", 4096),
+          .truncate = defaults.boolean_or("truncate", false)};
 }
 
 }  // namespace

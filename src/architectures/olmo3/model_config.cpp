@@ -27,14 +27,16 @@ void read_ropes(model::ConfigReader& config, Config& c) {
   if (full_theta != kTheta && !config.has("rope_parameters")) {
     config.note("rope_theta counts for the full layers; the sliding ones rotate by 500000, as in transformers 5");
   }
-  model::ConfigReader parameters = config.object("rope_parameters");
-  if (config.has("rope_scaling") && config.has("rope_parameters")) {
-    config.fail("rope_scaling", "is given beside rope_parameters: keep one of them");
+  config.accept("rope_scaling"), config.accept("rope_parameters");
+  if (config.has("rope_scaling")) {
+    if (config.has("rope_parameters")) config.fail("rope_scaling", "is given beside rope_parameters: keep one of them");
+    c.full_rope = config.object("rope_scaling").rope_entry(c.head_dim, c.max_position_embeddings, full_theta);
+    c.sliding_rope = {
+        .rope_theta = kTheta, .head_dim = c.head_dim, .max_position_embeddings = c.max_position_embeddings};
+    return;
   }
-  model::ConfigReader full =
-      config.has("rope_scaling") ? config.object("rope_scaling") : parameters.object("full_attention");
-  config.accept("rope_scaling");
-  c.full_rope = full.rope_entry(c.head_dim, c.max_position_embeddings, full_theta);
+  model::ConfigReader parameters = config.object("rope_parameters");
+  c.full_rope = parameters.object("full_attention").rope_entry(c.head_dim, c.max_position_embeddings, full_theta);
   c.sliding_rope = parameters.object("sliding_attention").rope_entry(c.head_dim, c.max_position_embeddings, kTheta);
 }
 
