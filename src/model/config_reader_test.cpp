@@ -181,6 +181,10 @@ TEST(Registry, UnknownArchitecturesGetTheListAndTheNearestDonor) {
   const Json minimal = Json::parse(R"({"text_config": {"hidden_size": 8}, "vision_config": {"a": 1}})");
   EXPECT_THAT(find_architecture("Gemma3ForConditionalGeneration", minimal).error().message,
               HasSubstr("Gemma3ForCausalLM is the nearest"));
+  // A config with hardly a field that anybody reads is nearest to who reads few, an encoder; the class decides.
+  const Json gpt2 = Json::parse(R"({"vocab_size": 96, "n_embd": 64, "n_layer": 2, "n_head": 4, "n_positions": 128})");
+  EXPECT_EQ(nearest_architecture("GPT2LMHeadModel", gpt2).architecture->task, Task::kTextGeneration);
+  EXPECT_EQ(nearest_architecture("FancyForMaskedLM", base()).architecture->task, Task::kEmbedding);
   EXPECT_THAT(find_gguf_architecture("mamba").error().message, HasSubstr("known are llama, qwen2, gemma3"));
   EXPECT_EQ(find_gguf_architecture("gemma3")->family, "gemma3");
 }

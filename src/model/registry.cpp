@@ -1,6 +1,8 @@
 #include "model/registry.h"
 
 #include <algorithm>
+#include <optional>
+#include <utility>
 
 #include "base/log.h"
 
@@ -38,6 +40,14 @@ std::string_view class_of_both(const Architecture& a, const Architecture& b) {
   if (serves(a, b.name)) return b.name;
   const auto both = std::ranges::find_if(b.also, [&](std::string_view name) { return serves(a, name); });
   return both == b.also.end() ? std::string_view() : *both;
+}
+
+// What a class is for, by transformers' suffixes; none where its name does not say ("MyModel" may be either).
+std::optional<Task> task_of(std::string_view class_name) {
+  for (const std::string_view suffix : {"ForCausalLM", "LMHeadModel", "ForConditionalGeneration"}) {
+    if (class_name.ends_with(suffix)) return Task::kTextGeneration;
+  }
+  return class_name.ends_with("ForMaskedLM") ? std::optional(Task::kEmbedding) : std::nullopt;
 }
 
 // How near an architecture is: by the beginning of its name (the family), and by how much of the config it understands.
@@ -83,11 +93,13 @@ Status register_architecture(RegistryEntry entry) {
 
 RegistryEntry nearest_architecture(std::string_view name, const Json& config) {
   const RegistryEntry* nearest = nullptr;
-  double best = 0.0;
+  const std::optional<Task> task = task_of(name);
+  std::pair<bool, double> best;
   for (const RegistryEntry& entry : registry()) {
     if (!entry.origin.empty()) continue;
-    const double score = resemblance(*entry.architecture, name, config);
-    if (nearest == nullptr || score > best) nearest = &entry, best = score;
+    // An encoder's equations are no start for a decoder, nor the other way round, however alike the configs.
+    const std::pair near{!task || entry.architecture->task == *task, resemblance(*entry.architecture, name, config)};
+    if (nearest == nullptr || near > best) nearest = &entry, best = near;
   }
   TENON_CHECK(nearest != nullptr, "registry.def has no architecture that is not overridden");
   return *nearest;

@@ -30,7 +30,7 @@ Status register_architecture(RegistryEntry entry);
 Result<RegistryEntry> find_architecture(std::string_view name, const Json& config,
                                         std::string_view path = "config.json");
 
-/// The built-in architecture that the name and the config resemble most.
+/// The built-in architecture that the name and the config resemble most, among those of the task that the name says.
 RegistryEntry nearest_architecture(std::string_view name, const Json& config);
 
 /// By a GGUF file's general.architecture.

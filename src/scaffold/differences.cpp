@@ -1,6 +1,7 @@
 #include "scaffold/differences.h"
 
 #include <algorithm>
+#include <set>
 
 #include "scaffold/tiny_config.h"
 
@@ -26,6 +27,15 @@ bool reads(const model::ModelConfig& config, const std::string& field) {
   });
 }
 
+void refuse_object(Json original, Json& config, const std::string& path, const std::string& reason,
+                   std::vector<Difference>& dropped) {
+  std::erase_if(dropped, [&](const Difference& difference) { return difference.field.starts_with(path + "."); });
+  const auto [there, name] = parent_of(original, path);
+  const Json value = there != nullptr ? there->value(name, Json()) : Json();
+  dropped.push_back({Difference::Kind::kRefused, path, value, reason});
+  if (const auto [object, key] = parent_of(config, path); object != nullptr) object->erase(key);
+}
+
 std::string shown(const Json& value) {
   std::string text = value.dump(-1, ' ', false, Json::error_handler_t::replace);
   return text.size() > 60 ? text.substr(0, 57) + "..." : text;
@@ -34,8 +44,10 @@ std::string shown(const Json& value) {
 }  // namespace
 
 Result<Understood> understand(const model::Architecture& architecture, const Json& config) {
-  Understood result{with_text_config_at_top(config), {}};
+  const Json original = with_text_config_at_top(config);
+  Understood result{original, {}};
   std::vector<Difference> dropped;
+  std::set<std::string> filled;
   constexpr std::size_t kMost = 1000;
   while (dropped.size() < kMost) {
     const auto parsed = model::parse_config(architecture, result.config);
@@ -63,9 +75,18 @@ Result<Understood> understand(const model::Architecture& architecture, const Jso
       continue;
     }
     const bool again = std::ranges::any_of(dropped, [&](const Difference& d) { return d.field == field; });
-    if (again) break;
-    dropped.push_back({Difference::Kind::kMissing, field, nullptr, parsed.error().message});
-    (*object)[name] = tiny_size(name).value_or(2);
+    const std::size_t dot = field.rfind('.');
+    if (!again) {
+      dropped.push_back({Difference::Kind::kMissing, field, nullptr, parsed.error().message});
+      (*object)[name] = tiny_size(name).value_or(2);
+    } else if (dot != std::string::npos) {
+      // Neither with nor without a field of it: the object itself is refused.
+      refuse_object(original, result.config, field.substr(0, dot), parsed.error().message, dropped);
+    } else if (const auto size = tiny_size(name); size && filled.insert(field).second) {
+      (*object)[name] = *size;  // the default is refused as the value was
+    } else {
+      break;
+    }
   }
   const auto parsed = model::parse_config(architecture, result.config);
   return wrap(parsed.error(), std::string(architecture.name) + " cannot be a start for this config");

@@ -103,6 +103,19 @@ Result<Json> read_config(const std::string& path, const std::string& name) {
   return config;
 }
 
+// Sizes that the config leaves to the donor's defaults are those of a large model: they are written out, to be made
+// tiny.
+Json with_default_sizes(Understood understood) {
+  for (const Difference& difference : understood.differences) {
+    const bool size = difference.kind == Difference::Kind::kDefaulted && tiny_size(difference.field);
+    const bool at_the_top = difference.field.find('.') == std::string::npos;
+    if (size && at_the_top && difference.value.is_number_integer()) {
+      understood.config[difference.field] = difference.value;
+    }
+  }
+  return std::move(understood.config);
+}
+
 Status write_file(const fs::path& path, const std::string& text) {
   std::ofstream file(path, std::ios::binary);
   file << text;
@@ -143,8 +156,9 @@ Result<Scaffold> scaffold(const Options& options, std::string sources) {
   }
 
   TENON_ASSIGN(Understood understood, understand(*made.donor.architecture, config));
-  made.differences = std::move(understood.differences);
-  TENON_ASSIGN(Understood tiny, understand(*made.donor.architecture, tiny_config(understood.config)));
+  made.differences = understood.differences;
+  const Json small = tiny_config(with_default_sizes(std::move(understood)));
+  TENON_ASSIGN(Understood tiny, understand(*made.donor.architecture, small));
   tiny.config["architectures"] = Json::array({options.name});
   std::vector<std::string> lines;
   for (const Difference& difference : made.differences) lines.push_back(to_text(difference, made.donor.family));
@@ -167,8 +181,9 @@ std::string to_text(const Scaffold& made) {
               ? made.config + " says nothing that " + donor + " does not read\n"
               : "where " + made.config + " differs from what " + donor + " reads (TODO in model_config.cpp):\n";
   for (const Difference& difference : made.differences) text += "  " + to_text(difference, donor) + "\n";
-  return text + "now, and after each change:\n  tenon check " + made.folder +
-         "\nthen the real model:\n  tenon inspect MODEL --custom-architectures " + made.folder + "\n";
+  return text + "its test, on a tiny random checkpoint, which passes from the start; run it after each change:\n" +
+         "  tenon check " + made.folder + "\nthen the real model:\n  tenon inspect MODEL --custom-architectures " +
+         made.folder + "\n";
 }
 
 }  // namespace tenon::scaffold

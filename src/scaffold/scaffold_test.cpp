@@ -88,7 +88,41 @@ TEST_F(ScaffoldTest, ListsWhereTheConfigsDiffer) {
   EXPECT_EQ(tiny["architectures"], Json::array({"NovelForCausalLM"}));
   EXPECT_TRUE(model::parse_config(*made->donor.architecture, tiny));
   EXPECT_THAT(text("arch.cpp"), AllOf(HasSubstr(".architectures = {\"novel\"}"), Not(HasSubstr("SmolLM2"))));
-  EXPECT_THAT(to_text(*made), HasSubstr("tenon check " + made->folder));
+  EXPECT_THAT(to_text(*made), AllOf(HasSubstr("its test, "), HasSubstr("tenon check " + made->folder)));
+}
+
+TEST_F(ScaffoldTest, SizesThatTheConfigLeavesToTheDonorAreTinyToo) {
+  config_ = Json::parse(R"({"architectures": ["NovelForCausalLM"], "hidden_size": 2560, "intermediate_size": 10240,
+      "num_hidden_layers": 34})");
+  const auto made = make("gemma3");
+  ASSERT_TRUE(made) << made.error().message;
+  const Json tiny = Json::parse(text("tiny/config.json"));
+  for (const auto& [field, size] : {std::pair{"vocab_size", 96},
+                                    {"num_attention_heads", 4},
+                                    {"num_key_value_heads", 2},
+                                    {"head_dim", 16},
+                                    {"max_position_embeddings", 128},
+                                    {"sliding_window", 16}}) {
+    EXPECT_EQ(tiny.value(field, 0), size) << field;
+  }
+}
+
+TEST_F(ScaffoldTest, AnObjectThatIsRefusedWithAndWithoutItsFieldIsLeftOut) {
+  config_["rope_scaling"] = {{"type", "yarn"}, {"factor", 4.0}};  // Phi-3's "yarn" has lists of factors
+  const auto made = make("phi3");
+  ASSERT_TRUE(made) << made.error().message;
+  EXPECT_THAT(text("model_config.cpp"),
+              AllOf(HasSubstr(R"(// - "rope_scaling" = {"type":"yarn","factor":4.0} is refused by phi3: )"),
+                    Not(HasSubstr("rope_scaling.factor"))));
+  EXPECT_FALSE(Json::parse(text("tiny/config.json")).contains("rope_scaling"));
+}
+
+TEST_F(ScaffoldTest, ASizeThatTheDonorsDefaultDoesNotMendIsTiny) {
+  config_["hidden_size"] = 5120, config_["num_attention_heads"] = 24;  // which do not divide, nor do BERT's 12
+  const auto made = make("bert");
+  ASSERT_TRUE(made) << made.error().message;
+  EXPECT_THAT(text("model_config.cpp"), HasSubstr(R"(// - "num_attention_heads" = 24 is refused by bert: )"));
+  EXPECT_EQ(Json::parse(text("tiny/config.json"))["num_attention_heads"], 4);
 }
 
 TEST_F(ScaffoldTest, TheNearestDonorWithoutAName) {

@@ -74,9 +74,15 @@ std::optional<int> tiny_size(std::string_view field) {
                                                         {"num_attention_heads", kHeads},
                                                         {"num_key_value_heads", 2},
                                                         {"head_dim", kHeadDim},
+                                                        {"block_ff_dim", 128},
                                                         {"vocab_size", 96},
                                                         {"max_position_embeddings", 128},
                                                         {"original_max_position_embeddings", 32},
+                                                        {"attention_chunk_size", 16},
+                                                        {"max_window_layers", 1},
+                                                        {"sliding_window_pattern", 2},
+                                                        {"_sliding_window_pattern", 2},
+                                                        {"no_rope_layer_interval", 2},
                                                         {"num_experts", 4},
                                                         {"num_local_experts", 4},
                                                         {"n_routed_experts", 4},
@@ -84,14 +90,16 @@ std::optional<int> tiny_size(std::string_view field) {
                                                         {"experts_per_token", 2},
                                                         {"n_group", 2},
                                                         {"topk_group", 1},
+                                                        {"first_k_dense_replace", 1},
                                                         {"q_lora_rank", 32},
                                                         {"kv_lora_rank", 32},
                                                         {"qk_nope_head_dim", 16},
                                                         {"qk_rope_head_dim", 8},
                                                         {"v_head_dim", 16}};
+  if (const auto it = sizes.find(field); it != sizes.end()) return it->second;
   if (field.find("intermediate_size") != std::string_view::npos) return 128;
-  const auto it = sizes.find(field);
-  return it == sizes.end() ? std::nullopt : std::optional(it->second);
+  if (field.find("window") != std::string_view::npos) return 16;
+  return std::nullopt;
 }
 
 Json tiny_config(const Json& original) {
@@ -102,18 +110,18 @@ Json tiny_config(const Json& original) {
   const std::vector<std::size_t> kept = kept_layers(config, static_cast<std::size_t>(layers));
   for (const auto& [name, value] : config.items()) {
     if (model::is_harmless_field(name) && name != "architectures" && name != "model_type") continue;
+    // The parts of a model that see or hear are not run.
+    if (value.is_object() && name.ends_with("_config") && name != "quantization_config") continue;
     Json& small = tiny[name] = value;
     const bool number = value.is_number_integer();
     if (name == "num_hidden_layers") {
       small = kept.size();
     } else if (name == "num_key_value_heads" && number) {
       small = value.get<int>() == heads ? kHeads : std::min(value.get<int>(), 2);
+    } else if (name == "num_attention_heads") {
+      small = kHeads;  // of fewer heads hidden_size would not always be a multiple
     } else if (const auto size = tiny_size(name); size && number) {
       small = std::min(*size, value.get<int>());
-    } else if (name.find("window") != std::string::npos && number) {
-      small = std::min(value.get<int>(), 16);
-    } else if (name == "first_k_dense_replace" && number) {
-      small = std::min(value.get<int>(), 1);
     } else if (name.find("layer") != std::string::npos && value.is_array() &&
                value.size() == static_cast<std::size_t>(layers)) {
       small = Json::array();

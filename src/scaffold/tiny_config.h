@@ -15,7 +15,8 @@ Json with_text_config_at_top(const Json& config);
 std::optional<int> tiny_size(std::string_view field);
 
 /// The same variant of the architecture with two layers (one more for each further kind in layer_types), four heads of
-/// 16 and a vocabulary of 96. Fields without effect on the maths are left out, but for the class and token ids.
+/// 16 and a vocabulary of 96. Fields without effect on the maths are left out, but for the class and token ids, and so
+/// are the parts of a model that see or hear.
 Json tiny_config(const Json& config);
 
 }  // namespace tenon::scaffold
