@@ -113,8 +113,8 @@ Result<Ids> Embedder::ids_of(EmbedRequest::Input input, std::optional<std::int64
   return ids;
 }
 
-Result<std::unique_ptr<Embedding>> Embedder::start(EmbedRequest request, EmbeddingSink sink) const {
-  TENON_CHECK(sink && !request.inputs.empty());
+Result<EmbedRequest> Embedder::encode(EmbedRequest request) const {
+  TENON_CHECK(!request.inputs.empty());
   if (request.dimensions) TENON_TRY(check_dimensions(*request.dimensions));
   std::optional<std::int64_t> most = request.truncate_prompt_tokens;
   if (most && (*most < -1 || *most == 0 || *most > max_length())) {
@@ -123,13 +123,22 @@ Result<std::unique_ptr<Embedding>> Embedder::start(EmbedRequest request, Embeddi
                    "truncate_prompt_tokens");
   }
   if (most == -1) most = max_length();
-  std::vector<Ids> texts;
-  Embeddings answer;
   for (std::size_t i = 0; i < request.inputs.size(); ++i) {
     auto ids = ids_of(std::move(request.inputs[i]), most);
     if (!ids) return about(std::move(ids).error(), i, request.inputs.size());
-    answer.prompt_tokens += static_cast<std::int64_t>(ids->size());
-    texts.push_back(std::move(*ids));
+    request.inputs[i] = std::move(*ids);
+  }
+  return request;
+}
+
+Result<std::unique_ptr<Embedding>> Embedder::start(EmbedRequest request, EmbeddingSink sink) const {
+  TENON_CHECK(sink);
+  TENON_ASSIGN(request, encode(std::move(request)));
+  std::vector<Ids> texts;
+  Embeddings answer;
+  for (auto& input : request.inputs) {
+    texts.push_back(std::get<Ids>(std::move(input)));
+    answer.prompt_tokens += static_cast<std::int64_t>(texts.back().size());
   }
   auto closed = std::make_shared<std::atomic<bool>>(false);
   const bool normalize = parts_.encoder->encoder().normalizes();

@@ -56,7 +56,10 @@ class Embedder {
   };
   explicit Embedder(Parts parts);
 
-  /// Errors are the client's (kInvalidArgument or kUnsupported with `param`: "input", "dimensions", …) or the queue's.
+  /// The request with its inputs as token ids, cut where it says so. Errors are the client's (kInvalidArgument or
+  /// kUnsupported with `param`: "input", "dimensions", …). Any number of threads.
+  Result<EmbedRequest> encode(EmbedRequest request) const;
+  /// Of a request or what encode() made of it. Errors are encode()'s or the queue's.
   Result<std::unique_ptr<Embedding>> start(EmbedRequest request, EmbeddingSink sink) const;
 
   engine::EncoderLoop& encoder() const { return *parts_.encoder; }

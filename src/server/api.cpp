@@ -3,10 +3,13 @@
 #include <openssl/crypto.h>
 
 #include <algorithm>
+#include <atomic>
+#include <boost/asio/post.hpp>
 #include <charconv>
 #include <chrono>
 #include <random>
 
+#include "base/clock.h"
 #include "server/completion.h"
 #include "server/embeddings.h"
 #include "server/openai.h"
@@ -18,6 +21,9 @@ namespace {
 std::int64_t unix_time() {
   return std::chrono::duration_cast<std::chrono::seconds>(std::chrono::system_clock::now().time_since_epoch()).count();
 }
+
+// Bodies beyond this are read on a thread of their own: a few milliseconds for the tokenizer.
+constexpr std::size_t kLargeBody = std::size_t{16} << 10;
 
 // %2F and the like, as clients write the slash of a model's name; what is no escape stays.
 std::string unescaped(std::string_view text) {
@@ -46,6 +52,10 @@ bool key_matches(const std::string& authorization, const std::string& key) {
          CRYPTO_memcmp(authorization.data(), expected.data(), expected.size()) == 0;
 }
 
+Result<Json> parse_body(const std::string& body) {
+  return parse_json(body, "request body", {.max_bytes = body.size(), .max_depth = 64});
+}
+
 }  // namespace
 
 Api::Api(Served served, ApiOptions options)
@@ -66,15 +76,15 @@ Json Api::model_object() const {
           {"default_sampling_params", shown(options_.defaults)}};
 }
 
-void Api::handle(const HttpRequest& request, const std::shared_ptr<Exchange>& exchange) {
+void Api::handle(HttpRequest request, const std::shared_ptr<Exchange>& exchange) {
   struct Route {
     const char* method;
     const char* path;
-    void (*run)(Api&, const HttpRequest&, const std::shared_ptr<Exchange>&);
+    void (*run)(Api&, HttpRequest&, const std::shared_ptr<Exchange>&);
   };
   static constexpr Route kRoutes[] = {
       {"GET", "/health",
-       [](Api& api, const HttpRequest&, const auto& e) {
+       [](Api& api, HttpRequest&, const auto& e) {
          if (api.draining_) {
            refuse(*e, {ErrorCode::kUnavailable, "the server is shutting down"});
          } else {
@@ -82,22 +92,22 @@ void Api::handle(const HttpRequest& request, const std::shared_ptr<Exchange>& ex
          }
        }},
       {"GET", "/metrics",
-       [](Api& api, const HttpRequest&, const auto& e) {
+       [](Api& api, HttpRequest&, const auto& e) {
          e->respond(200, api.metrics_.text(api.served_.stats()), "text/plain; version=0.0.4; charset=utf-8");
        }},
       {"GET", "/v1/models",
-       [](Api& api, const HttpRequest&, const auto& e) {
+       [](Api& api, HttpRequest&, const auto& e) {
          e->respond(200, dump({{"object", "list"}, {"data", Json::array({api.model_object()})}}));
        }},
       {"GET", "/version",
-       [](Api& api, const HttpRequest&, const auto& e) { e->respond(200, dump({{"version", api.options_.version}})); }},
+       [](Api& api, HttpRequest&, const auto& e) { e->respond(200, dump({{"version", api.options_.version}})); }},
       {"GET", "/tokenizer_info",
-       [](Api& api, const HttpRequest&, const auto& e) { e->respond(200, dump(api.options_.tokenizer_info)); }},
-      {"POST", "/tokenize", [](Api& api, const HttpRequest& r, const auto& e) { api.tokens(r, *e, true); }},
-      {"POST", "/detokenize", [](Api& api, const HttpRequest& r, const auto& e) { api.tokens(r, *e, false); }},
-      {"POST", "/v1/chat/completions", [](Api& api, const HttpRequest& r, const auto& e) { api.complete(r, e, true); }},
-      {"POST", "/v1/completions", [](Api& api, const HttpRequest& r, const auto& e) { api.complete(r, e, false); }},
-      {"POST", "/v1/embeddings", [](Api& api, const HttpRequest& r, const auto& e) { api.embed(r, e); }},
+       [](Api& api, HttpRequest&, const auto& e) { e->respond(200, dump(api.options_.tokenizer_info)); }},
+      {"POST", "/tokenize", [](Api& api, HttpRequest& r, const auto& e) { api.tokens(r, e, true); }},
+      {"POST", "/detokenize", [](Api& api, HttpRequest& r, const auto& e) { api.tokens(r, e, false); }},
+      {"POST", "/v1/chat/completions", [](Api& api, HttpRequest& r, const auto& e) { api.complete(r, e, true); }},
+      {"POST", "/v1/completions", [](Api& api, HttpRequest& r, const auto& e) { api.complete(r, e, false); }},
+      {"POST", "/v1/embeddings", [](Api& api, HttpRequest& r, const auto& e) { api.embed(r, e); }},
   };
 
   if (request.method == "OPTIONS" && allows_origin(request.origin)) {
@@ -163,18 +173,41 @@ Status Api::check_model(const Json& model) const {
               "model");
 }
 
-void Api::tokens(const HttpRequest& request, Exchange& exchange, bool encode) {
-  const auto body = parse_json(request.body, "request body", {.max_bytes = request.body.size(), .max_depth = 64});
-  if (!body) return refuse(exchange, body.error());
-  if (body->is_object() && body->contains("model") && !(*body)["model"].is_null()) {
-    if (auto known = check_model((*body)["model"]); !known) return refuse(exchange, known.error());
-  }
-  const auto reply = encode ? tokenize(served_, *body, options_.max_length) : detokenize(served_, *body);
-  if (!reply) return refuse(exchange, reply.error());
-  exchange.respond(200, dump(*reply));
+// Reads a body with `reader` (JSON, chat template, tokenizer) and hands what came of it to `then`, on the I/O thread. A
+// body of megabytes takes the tokenizer seconds: not on the I/O thread, which would keep all others waiting.
+template <class T>
+void Api::read(HttpRequest& request, const std::shared_ptr<Exchange>& exchange,
+               std::function<Result<T>(const std::string& body)> reader, std::function<Status(T)> then) {
+  auto answer = [exchange, then = std::move(then)](Result<T> out) {
+    const Status done = out ? then(*std::move(out)) : Status(std::unexpected(std::move(out).error()));
+    if (!done) refuse(*exchange, done.error());
+  };
+  if (request.body.size() <= kLargeBody) return answer(reader(request.body));
+  auto wanted = std::make_shared<std::atomic<bool>>(true);
+  exchange->on_hang_up([wanted] { *wanted = false; });
+  boost::asio::post(reader_, [exchange, wanted, reader = std::move(reader), answer = std::move(answer),
+                              body = std::move(request.body)] {
+    if (!*wanted) return;
+    exchange->post([wanted, answer, out = reader(body)]() mutable {
+      if (*wanted) answer(std::move(out));
+    });
+  });
 }
 
-void Api::embed(const HttpRequest& request, const std::shared_ptr<Exchange>& exchange) {
+void Api::tokens(HttpRequest& request, const std::shared_ptr<Exchange>& exchange, bool encode) {
+  auto reader = [this, encode](const std::string& text) -> Result<std::string> {
+    TENON_ASSIGN(const Json body, parse_body(text));
+    if (body.is_object() && body.contains("model") && !body["model"].is_null()) TENON_TRY(check_model(body["model"]));
+    TENON_ASSIGN(const Json reply, encode ? tokenize(served_, body, options_.max_length) : detokenize(served_, body));
+    return dump(reply);
+  };
+  read<std::string>(request, exchange, std::move(reader), [exchange](std::string reply) {
+    exchange->respond(200, std::move(reply));
+    return Status();
+  });
+}
+
+void Api::embed(HttpRequest& request, const std::shared_ptr<Exchange>& exchange) {
   if (draining_) return refuse(*exchange, {ErrorCode::kUnavailable, "the server is shutting down"});
   if (!served_.embedder) {
     return refuse(*exchange,
@@ -183,16 +216,21 @@ void Api::embed(const HttpRequest& request, const std::shared_ptr<Exchange>& exc
                        "' generates text: it serves /v1/chat/completions and /v1/completions, not /v1/embeddings",
                    "model"});
   }
-  const auto body = parse_json(request.body, "request body", {.max_bytes = request.body.size(), .max_depth = 64});
-  if (!body) return refuse(*exchange, body.error());
-  auto parsed = parse_embeddings_request(*body);
-  if (!parsed) return refuse(*exchange, parsed.error());
-  if (auto known = check_model(parsed->model); !known) return refuse(*exchange, known.error());
-  const auto started = start_embeddings(*served_.embedder, std::move(*parsed), options_.model_name, exchange, metrics_);
-  if (!started) refuse(*exchange, started.error());
+  auto reader = [this](const std::string& text) -> Result<ParsedEmbeddings> {
+    TENON_ASSIGN(const Json body, parse_body(text));
+    TENON_ASSIGN(ParsedEmbeddings parsed, parse_embeddings_request(body));
+    TENON_TRY(check_model(parsed.model));
+    TENON_ASSIGN(parsed.embed, served_.embedder->encode(std::move(parsed.embed)));
+    return parsed;
+  };
+  read<ParsedEmbeddings>(request, exchange, std::move(reader),
+                         [this, exchange, begin = std::chrono::steady_clock::now()](ParsedEmbeddings parsed) {
+                           return start_embeddings(*served_.embedder, std::move(parsed), options_.model_name, begin,
+                                                   exchange, metrics_);
+                         });
 }
 
-void Api::complete(const HttpRequest& request, const std::shared_ptr<Exchange>& exchange, bool chat) {
+void Api::complete(HttpRequest& request, const std::shared_ptr<Exchange>& exchange, bool chat) {
   if (draining_) return refuse(*exchange, {ErrorCode::kUnavailable, "the server is shutting down"});
   if (!served_.generator) {
     return refuse(
@@ -200,20 +238,27 @@ void Api::complete(const HttpRequest& request, const std::shared_ptr<Exchange>& 
         {ErrorCode::kInvalidArgument,
          "the model '" + options_.model_name + "' embeds texts and generates none: use /v1/embeddings", "model"});
   }
-  const auto body = parse_json(request.body, "request body", {.max_bytes = request.body.size(), .max_depth = 64});
-  if (!body) return refuse(*exchange, body.error());
-  auto parsed = chat ? parse_chat_request(*body, options_.defaults, options_.format)
-                     : parse_completion_request(*body, options_.defaults);
-  if (!parsed) return refuse(*exchange, parsed.error());
-  if (auto known = check_model(parsed->model); !known) return refuse(*exchange, known.error());
+  auto reader = [this, chat](const std::string& text) -> Result<ParsedRequest> {
+    TENON_ASSIGN(const Json body, parse_body(text));
+    TENON_ASSIGN(ParsedRequest parsed, chat ? parse_chat_request(body, options_.defaults, options_.format)
+                                            : parse_completion_request(body, options_.defaults));
+    TENON_TRY(check_model(parsed.model));
+    for (generate::Prompt& prompt : parsed.prompts) {
+      TENON_ASSIGN(prompt.value, served_.generator->encode(std::move(prompt)));
+    }
+    return parsed;
+  };
   const ReplyIdentity identity{.chat = chat,
                                .id = (chat ? "chatcmpl-" : "cmpl-") + std::to_string(++next_id_),
                                .model = options_.model_name,
                                .created = unix_time()};
-  if (auto started = Completion::start(*served_.generator, std::move(*parsed), identity, exchange, metrics_);
-      !started) {
-    refuse(*exchange, started.error());
-  }
+  read<ParsedRequest>(request, exchange, std::move(reader),
+                      [this, exchange, identity, begin = std::chrono::steady_clock::now()](ParsedRequest parsed) {
+                        if (double& left = parsed.generate.timeout; left > 0)
+                          left = std::max(left - seconds_between(begin, std::chrono::steady_clock::now()), 1e-6);
+                        return Completion::start(*served_.generator, std::move(parsed), identity, begin, exchange,
+                                                 metrics_);
+                      });
 }
 
 }  // namespace tenon::server

@@ -1,7 +1,9 @@
 // The endpoints: what each method and path does. Runs on the I/O thread; replies come from the engine thread by post().
 #pragma once
 
+#include <boost/asio/thread_pool.hpp>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -27,7 +29,7 @@ struct ApiOptions {
 class Api {
  public:
   Api(Served served, ApiOptions options);
-  void handle(const HttpRequest& request, const std::shared_ptr<Exchange>& exchange);
+  void handle(HttpRequest request, const std::shared_ptr<Exchange>& exchange);
   /// What every answer to this request carries: x-request-id (the client's, or a new one), and CORS where allowed.
   Exchange::Headers common_headers(const HttpRequest& request);
   /// From now on /health says 503 and new work is refused.
@@ -37,9 +39,12 @@ class Api {
   bool authorized(const HttpRequest& request) const;
   bool allows_origin(const std::string& origin) const;
   Status check_model(const Json& model) const;
-  void complete(const HttpRequest& request, const std::shared_ptr<Exchange>& exchange, bool chat);
-  void embed(const HttpRequest& request, const std::shared_ptr<Exchange>& exchange);
-  void tokens(const HttpRequest& request, Exchange& exchange, bool encode);
+  void complete(HttpRequest& request, const std::shared_ptr<Exchange>& exchange, bool chat);
+  void embed(HttpRequest& request, const std::shared_ptr<Exchange>& exchange);
+  void tokens(HttpRequest& request, const std::shared_ptr<Exchange>& exchange, bool encode);
+  template <class T>
+  void read(HttpRequest& request, const std::shared_ptr<Exchange>& exchange,
+            std::function<Result<T>(const std::string& body)> reader, std::function<Status(T)> then);
   Json model_object() const;
 
   const Served served_;
@@ -48,6 +53,8 @@ class Api {
   std::int64_t started_;
   std::uint64_t next_id_ = 0;
   bool draining_ = false;
+  /// Reads large bodies, one after the other. Last: it ends while all that it reads with is there.
+  boost::asio::thread_pool reader_{1};
 };
 
 }  // namespace tenon::server

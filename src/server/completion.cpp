@@ -48,7 +48,7 @@ void refuse(Exchange& exchange, const Error& error) {
 using chat::ReplyPart;
 using engine::FinishReason;
 
-Completion::Completion(ReplyIdentity identity, std::shared_ptr<Exchange> exchange, Metrics& metrics,
+Completion::Completion(ReplyIdentity identity, TimePoint begin, std::shared_ptr<Exchange> exchange, Metrics& metrics,
                        const ParsedRequest& request)
     : identity_(std::move(identity)),
       exchange_(std::move(exchange)),
@@ -58,11 +58,11 @@ Completion::Completion(ReplyIdentity identity, std::shared_ptr<Exchange> exchang
       continuous_usage_(request.include_usage && request.continuous_usage),
       parallel_tool_calls_(request.parallel_tool_calls),
       named_call_(request.tool_choice == ToolChoice::kNamed),
-      begin_(std::chrono::steady_clock::now()) {}
+      begin_(begin) {}
 
 Status Completion::start(const generate::Generator& generator, ParsedRequest request, ReplyIdentity identity,
-                         std::shared_ptr<Exchange> exchange, Metrics& metrics) {
-  auto self = std::shared_ptr<Completion>(new Completion(std::move(identity), exchange, metrics, request));
+                         TimePoint begin, std::shared_ptr<Exchange> exchange, Metrics& metrics) {
+  auto self = std::shared_ptr<Completion>(new Completion(std::move(identity), begin, exchange, metrics, request));
   exchange->on_hang_up([weak = std::weak_ptr(self)] {
     if (auto completion = weak.lock()) {
       completion->hung_up_ = true;

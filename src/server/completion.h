@@ -20,11 +20,11 @@ void refuse(Exchange& exchange, const Error& error);
 
 class Completion : public std::enable_shared_from_this<Completion> {
  public:
-  /// Starts the replies, after their grammar has been compiled where they have one; it keeps itself alive until their
-  /// last deltas or the client's hang-up. An error has not been answered yet. The generator must live as long as
-  /// the exchange posts.
+  /// Starts the replies to a request that came at `begin`, after their grammar has been compiled where they have one;
+  /// it keeps itself alive until their last deltas or the client's hang-up. An error has not been answered yet. The
+  /// generator must live as long as the exchange posts.
   static Status start(const generate::Generator& generator, ParsedRequest request, ReplyIdentity identity,
-                      std::shared_ptr<Exchange> exchange, Metrics& metrics);
+                      TimePoint begin, std::shared_ptr<Exchange> exchange, Metrics& metrics);
 
  private:
   struct Choice {
@@ -42,7 +42,7 @@ class Completion : public std::enable_shared_from_this<Completion> {
     ReplyTimes times;
   };
 
-  Completion(ReplyIdentity identity, std::shared_ptr<Exchange> exchange, Metrics& metrics,
+  Completion(ReplyIdentity identity, TimePoint begin, std::shared_ptr<Exchange> exchange, Metrics& metrics,
              const ParsedRequest& request);
   Status begin(const generate::Generator& generator, ParsedRequest request);
   Status start_choices(const generate::Generator& generator, const ParsedRequest& request,

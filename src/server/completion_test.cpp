@@ -93,7 +93,7 @@ class CompletionTest : public testing::Test {
     request.parallel_tool_calls = parallel;
     request.format = {.tools = "hermes", .reasoning = "qwen3"};
     ASSERT_TRUE(
-        Completion::start(generator, std::move(request), {.id = "chatcmpl-1", .model = "m"}, exchange_, metrics_));
+        Completion::start(generator, std::move(request), {.id = "chatcmpl-1", .model = "m"}, {}, exchange_, metrics_));
   }
   Json choice() const { return Json::parse(exchange_->body)["choices"][0]; }
 

@@ -7,7 +7,6 @@
 #include <span>
 #include <string_view>
 
-#include "base/clock.h"
 #include "server/fields.h"
 #include "server/openai.h"
 
@@ -139,9 +138,8 @@ std::string embeddings_reply(const generate::Embeddings& embeddings, bool as_bas
 }
 
 Status start_embeddings(const generate::Embedder& embedder, ParsedEmbeddings request, const std::string& model,
-                        const std::shared_ptr<Exchange>& exchange, Metrics& metrics) {
+                        TimePoint begin, const std::shared_ptr<Exchange>& exchange, Metrics& metrics) {
   auto pending = std::make_shared<Pending>();
-  const TimePoint begin = std::chrono::steady_clock::now();
   auto sink = [pending, exchange, begin, &metrics, model,
                as_base64 = request.base64](Result<generate::Embeddings> embeddings) {
     // Written here, on the encoder's thread: the text of a long list would hold up all connections.

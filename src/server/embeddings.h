@@ -4,6 +4,7 @@
 #include <memory>
 #include <string>
 
+#include "base/clock.h"
 #include "base/json.h"
 #include "base/result.h"
 #include "generate/embedder.h"
@@ -24,9 +25,9 @@ Result<ParsedEmbeddings> parse_embeddings_request(const Json& body);
 /// {"object": "list", "data": [{"object": "embedding", "index", "embedding"}, …], "model", "usage"}
 std::string embeddings_reply(const generate::Embeddings& embeddings, bool base64, const std::string& model);
 
-/// Starts a request, whose answer or late failure goes to `exchange`; the client's hang-up cancels it. An error has not
-/// been answered yet.
+/// Starts a request that came at `begin`, whose answer or late failure goes to `exchange`; the client's hang-up cancels
+/// it. An error has not been answered yet.
 Status start_embeddings(const generate::Embedder& embedder, ParsedEmbeddings request, const std::string& model,
-                        const std::shared_ptr<Exchange>& exchange, Metrics& metrics);
+                        TimePoint begin, const std::shared_ptr<Exchange>& exchange, Metrics& metrics);
 
 }  // namespace tenon::server

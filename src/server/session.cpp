@@ -159,7 +159,7 @@ class Session : public std::enable_shared_from_this<Session> {
     common_ = context_->api->common_headers(out);
     what_ = out.method + " " + printable(out.path);
     logged_ = out.path != "/health" && out.path != "/metrics";  // asked for every few seconds
-    context_->api->handle(out, exchange_);
+    context_->api->handle(std::move(out), exchange_);
     watch();  // while the reply runs, a read tells that the client went away
   }
 

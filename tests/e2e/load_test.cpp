@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 #include <signal.h>
 
+#include <atomic>
 #include <chrono>
 #include <thread>
 
@@ -48,6 +49,35 @@ TEST(ServeLoad, SixtyFourAtOnceAreEachAsIfAlone) {
     EXPECT_TRUE(alone[i].is_array() && alone[i].size() == 1) << alone[i];
     EXPECT_EQ(together[i], alone[i]) << "request " << i;
   }
+}
+
+TEST(ServeLoad, APromptOfMegabytesIsReadWhileOthersAreServed) {
+  TinyServer server;
+  std::string text;
+  while (text.size() < (std::size_t{2} << 20)) text += "One day, Lily and Tom went to the park. ";
+  HttpReply reply;
+  std::atomic<bool> answered = false;
+  std::thread client([&] {
+    reply = post(server.port(), "/v1/completions", {{"model", "tiny"}, {"prompt", text}, {"max_tokens", 1}});
+    answered = true;
+  });
+  std::this_thread::sleep_for(std::chrono::milliseconds(200));  // the tokenizer takes seconds
+  EXPECT_EQ(request(server.port(), "GET", "/health").status, 200);
+  EXPECT_EQ(post(server.port(), "/v1/completions", long_request(false)).status, 200);
+  EXPECT_FALSE(answered);
+  client.join();
+  EXPECT_EQ(reply.status, 400);
+  EXPECT_EQ(reply.json()["error"]["param"], "prompt") << reply.body;
+}
+
+// The connection ends before the tokenizer does: the next long one is read all the same.
+TEST(ServeLoad, AHangUpWhileAPromptIsReadHarmsNothing) {
+  TinyServer server;
+  const std::string text(std::size_t{1} << 20, 'a');
+  const Json body = {{"model", "tiny"}, {"prompt", text}, {"max_tokens", 1}};
+  for (int i = 0; i < 4; ++i) Connection(server.port()).send(http_text("POST", "/v1/completions", body.dump()));
+  EXPECT_EQ(post(server.port(), "/v1/completions", body).status, 400);
+  EXPECT_EQ(post(server.port(), "/v1/completions", long_request(false)).status, 200);
 }
 
 class ServeHangUp : public testing::TestWithParam<bool> {};
