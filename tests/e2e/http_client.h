@@ -11,11 +11,18 @@
 
 namespace tenon::e2e {
 
+/// Seconds that tests wait for what takes a moment; ThreadSanitizer makes it ten.
+#ifdef __SANITIZE_THREAD__
+inline constexpr int kPatience = 200;
+#else
+inline constexpr int kPatience = 20;
+#endif
+
 struct HttpReply {
   int status = 0;
   std::map<std::string, std::string> headers;  ///< names in lower case
   std::string body;                            ///< chunks joined
-  bool complete = false;                       ///< false: the connection ended or 20 s passed before the end
+  bool complete = false;                       ///< false: the connection ended or kPatience passed before the end
   Json json() const { return Json::parse(body, nullptr, false); }
 };
 

@@ -16,7 +16,7 @@
 namespace tenon::e2e {
 namespace {
 
-constexpr int kPolls = 4000;  // of 5 ms: 20 s
+constexpr int kPolls = 200 * kPatience;  // of 5 ms
 void pause() { std::this_thread::sleep_for(std::chrono::milliseconds(5)); }
 
 std::string text_of(const std::filesystem::path& path) {

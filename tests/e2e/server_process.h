@@ -40,7 +40,7 @@ class Process {
   ~Process();
   void signal(int number);
   /// Waits for the end.
-  Finished wait(int seconds = 20);
+  Finished wait(int seconds = kPatience);
   bool ended();
   std::string out() const;
   std::string err() const;
@@ -51,7 +51,7 @@ class Process {
   int status_ = -1;
 };
 
-inline Finished run(const std::vector<std::string>& arguments, int seconds = 20) {
+inline Finished run(const std::vector<std::string>& arguments, int seconds = kPatience) {
   return Process(arguments).wait(seconds);
 }
 
