@@ -1,7 +1,8 @@
-# cmake -DSOURCE=src -DOUTPUT=DIR -DVERSION=x -DJSON=y -P sdk.cmake: copies to OUTPUT the headers that model/sdk.h and
-# model/plugin/export.h include, and writes tenon_sdk.h there with a hash of them all: the ABI of plug-ins.
+# cmake -DSOURCE=src -DOUTPUT=DIR -DVERSION=x -DJSON=y -P sdk.cmake: copies to OUTPUT the headers that model/sdk.h,
+# model/gguf_config.h and model/plugin/export.h include, and writes tenon_sdk.h there with a hash of them all: the ABI
+# of plug-ins.
 cmake_minimum_required(VERSION 3.25)
-set(queue model/sdk.h model/plugin/export.h)
+set(queue model/sdk.h model/gguf_config.h model/plugin/export.h)
 set(headers "")
 while(queue)
   list(POP_FRONT queue header)

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <map>
 
+#include "base/json.h"
+
 namespace tenon::loader {
 namespace {
 

@@ -22,7 +22,7 @@ void write_embedding(std::ostream& out, const Embedding& embedding) {
 void write_config(std::ostream& out, const model::ModelConfig& config) {
   out << "\n== config (* marks what the file does not say: the default of transformers)\n";
   for (const model::ConfigField& field : config.fields) {
-    std::string value = field.value.dump(-1, ' ', false, Json::error_handler_t::replace);
+    std::string value = field.value->dump(-1, ' ', false, Json::error_handler_t::replace);
     if (value.size() > 100) value = value.substr(0, 97) + "...";
     out << (field.defaulted ? "* " : "  ") << field.name << " = " << value << "\n";
   }

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "base/json.h"
+
 namespace tenon::model {
 
 const char* name(Task task) {

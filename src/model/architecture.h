@@ -9,11 +9,13 @@
 #include <vector>
 
 #include "base/check.h"
+#include "base/json_fwd.h"
+#include "base/result.h"
 #include "model/config_reader.h"
-#include "model/gguf_config.h"
 #include "model/model_config.h"
 #include "model/pipeline_model.h"
 #include "model/weight_adapter.h"
+#include "weights/checkpoint.h"
 
 namespace tenon::model {
 

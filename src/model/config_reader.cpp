@@ -4,6 +4,7 @@
 #include <map>
 #include <set>
 
+#include "base/json.h"
 #include "model/fp8_weights.h"
 #include "model/harmless_fields.h"
 
@@ -63,6 +64,8 @@ const Json* ConfigReader::seen(std::string_view field) {
 
 bool ConfigReader::has(std::string_view field) const { return find(field) != nullptr; }
 
+bool ConfigReader::states(std::string_view field) const { return json_->contains(std::string(field)); }
+
 void ConfigReader::fail(std::string_view field, std::string problem, ErrorCode code) {
   if (state_->error) return;
   state_->error =
@@ -77,7 +80,7 @@ void ConfigReader::understood(std::string_view field, Json value, bool defaulted
   for (const ConfigField& known : state_->fields) {
     if (known.name == name) return;
   }
-  state_->fields.push_back({name, std::move(value), defaulted});
+  state_->fields.push_back({name, std::make_shared<const Json>(std::move(value)), defaulted});
 }
 
 void ConfigReader::missing(std::string_view field) {

@@ -10,7 +10,7 @@
 #include <string_view>
 #include <vector>
 
-#include "base/json.h"
+#include "base/json_fwd.h"
 #include "base/result.h"
 #include "model/model_config.h"
 #include "nn/layers.h"
@@ -30,7 +30,7 @@ class ConfigReader {
   /// In the file and not null.
   bool has(std::string_view field) const;
   /// In the file, be it null: for a field whose absence means something else.
-  bool states(std::string_view field) const { return json_->contains(std::string(field)); }
+  bool states(std::string_view field) const;
 
   int integer(std::string_view field, int min = 1, int max = kMaxSize);  ///< required
   int integer_or(std::string_view field, int otherwise, int min = 1, int max = kMaxSize);

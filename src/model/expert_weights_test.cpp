@@ -4,6 +4,7 @@
 
 #include <numeric>
 
+#include "base/json.h"
 #include "model/weight_map.h"
 
 namespace tenon::model {

@@ -2,18 +2,19 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <vector>
 
-#include "base/json.h"
+#include "base/json_fwd.h"
 
 namespace tenon::model {
 
 /// One field as it was understood.
 struct ConfigField {
-  std::string name;  ///< with its path: "rope_scaling.factor"
-  Json value;
-  bool defaulted = false;  ///< not in the file: the default of transformers
+  std::string name;                   ///< with its path: "rope_scaling.factor"
+  std::shared_ptr<const Json> value;  ///< never null
+  bool defaulted = false;             ///< not in the file: the default of transformers
 };
 
 struct ModelConfig {

@@ -4,6 +4,7 @@
 #include <optional>
 #include <utility>
 
+#include "base/json.h"
 #include "base/log.h"
 
 // The one place where model/ knows of architectures/: the list of folders.

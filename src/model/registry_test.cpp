@@ -5,6 +5,8 @@
 
 #include <set>
 
+#include "base/json.h"
+
 namespace tenon::model {
 namespace {
 

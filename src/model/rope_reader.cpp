@@ -1,6 +1,7 @@
 // The rope fields of config.json, as transformers' RotaryEmbeddingConfigMixin standardizes them.
 #include <array>
 
+#include "base/json.h"
 #include "model/config_reader.h"
 
 namespace tenon::model {

@@ -1,4 +1,4 @@
-// All that an architecture's folder includes.
+// All that an architecture's folder includes, but for model/gguf_config.h where it reads GGUF files.
 #pragma once
 
 #include "base/check.h"

@@ -24,8 +24,8 @@ std::string explain(std::int64_t size, const ModelConfig& config) {
                                         "num_attention_heads", "num_key_value_heads", "head_dim"};
   std::map<std::string, std::int64_t> sizes;
   for (const ConfigField& field : config.fields) {
-    if (std::ranges::find(kSizes, field.name) != kSizes.end() && field.value.is_number()) {
-      sizes[field.name] = static_cast<std::int64_t>(field.value.get<double>());
+    if (std::ranges::find(kSizes, field.name) != kSizes.end() && field.value->is_number()) {
+      sizes[field.name] = static_cast<std::int64_t>(field.value->get<double>());
     }
   }
   // Not all configs spell these out.

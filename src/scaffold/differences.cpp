@@ -59,8 +59,8 @@ Result<Understood> understand(const model::Architecture& architecture, const Jso
       }
       for (const model::ConfigField& field : (*parsed)->fields) {
         const bool known = std::ranges::any_of(dropped, [&](const Difference& d) { return d.field == field.name; });
-        if (!field.defaulted || known || field.value.is_null()) continue;
-        result.differences.push_back({Difference::Kind::kDefaulted, field.name, field.value, {}});
+        if (!field.defaulted || known || field.value->is_null()) continue;
+        result.differences.push_back({Difference::Kind::kDefaulted, field.name, *field.value, {}});
       }
       result.differences.insert(result.differences.begin(), dropped.begin(), dropped.end());
       return result;

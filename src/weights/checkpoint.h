@@ -1,11 +1,13 @@
 // A checkpoint: named tensors in mapped files, whatever the file format. Nothing is read until it is used.
 #pragma once
 
+#include <cstdint>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
-#include "base/json.h"
+#include "base/json_fwd.h"
 #include "base/result.h"
 #include "tensor/shape.h"
 

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "base/file.h"
+#include "base/json.h"
 #include "weights/checkpoint.h"
 #include "weights/stored_tensor.h"
 

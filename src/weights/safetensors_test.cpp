@@ -7,6 +7,7 @@
 #include <fstream>
 
 #include "base/file.h"
+#include "base/json.h"
 #include "weights/checkpoint.h"
 #include "weights/safetensors_header.h"
 #include "weights/test_files.h"

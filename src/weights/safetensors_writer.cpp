@@ -9,6 +9,7 @@
 #include <cstring>
 #include <unordered_set>
 
+#include "base/json.h"
 #include "weights/checkpoint.h"
 #include "weights/safetensors_header.h"
 

@@ -2,6 +2,7 @@
 #include <array>
 
 #include "bert.h"
+#include "model/gguf_config.h"
 
 namespace tenon::architectures::bert {
 

@@ -2,6 +2,7 @@
 #include <array>
 
 #include "deepseek_v2.h"
+#include "model/gguf_config.h"
 
 namespace tenon::architectures::deepseek_v2 {
 namespace {

@@ -2,6 +2,7 @@
 #include <array>
 
 #include "deepseek_v3.h"
+#include "model/gguf_config.h"
 
 namespace tenon::architectures::deepseek_v3 {
 namespace {

@@ -1,5 +1,6 @@
 // transformers/models/exaone4/configuration_exaone4.py
 #include "exaone4.h"
+#include "model/gguf_config.h"
 
 namespace tenon::architectures::exaone4 {
 namespace {

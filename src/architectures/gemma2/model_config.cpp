@@ -1,5 +1,6 @@
 // transformers/models/gemma2/configuration_gemma2.py: Gemma2Config.
 #include "gemma2.h"
+#include "model/gguf_config.h"
 
 namespace tenon::architectures::gemma2 {
 namespace {

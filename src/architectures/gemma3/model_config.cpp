@@ -1,5 +1,6 @@
 // transformers/models/gemma3/configuration_gemma3.py: Gemma3TextConfig.
 #include "gemma3.h"
+#include "model/gguf_config.h"
 
 namespace tenon::architectures::gemma3 {
 namespace {

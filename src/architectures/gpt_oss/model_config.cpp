@@ -2,6 +2,7 @@
 #include <array>
 
 #include "gpt_oss.h"
+#include "model/gguf_config.h"
 
 namespace tenon::architectures::gpt_oss {
 namespace {

@@ -1,5 +1,6 @@
 // transformers/models/granite/configuration_granite.py
 #include "granite.h"
+#include "model/gguf_config.h"
 
 #include <cmath>
 

@@ -2,6 +2,7 @@
 #include <array>
 
 #include "granitemoe.h"
+#include "model/gguf_config.h"
 
 namespace tenon::architectures::granitemoe {
 

@@ -3,6 +3,7 @@
 #include <array>
 
 #include "lfm2.h"
+#include "model/gguf_config.h"
 
 namespace tenon::architectures::lfm2 {
 namespace {

@@ -1,5 +1,6 @@
 // transformers/models/llama/configuration_llama.py
 #include "llama.h"
+#include "model/gguf_config.h"
 
 namespace tenon::architectures::llama {
 

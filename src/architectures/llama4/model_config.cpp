@@ -3,6 +3,7 @@
 #include <array>
 
 #include "llama4.h"
+#include "model/gguf_config.h"
 
 namespace tenon::architectures::llama4 {
 namespace {

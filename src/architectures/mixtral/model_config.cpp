@@ -1,5 +1,6 @@
 // transformers/models/mixtral/configuration_mixtral.py
 #include "mixtral.h"
+#include "model/gguf_config.h"
 
 namespace tenon::architectures::mixtral {
 

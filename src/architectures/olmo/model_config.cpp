@@ -1,6 +1,7 @@
 // transformers/models/olmo/configuration_olmo.py
 #include <cmath>
 
+#include "model/gguf_config.h"
 #include "olmo.h"
 
 namespace tenon::architectures::olmo {

@@ -1,4 +1,5 @@
 // transformers/models/olmo3/configuration_olmo3.py
+#include "model/gguf_config.h"
 #include "olmo3.h"
 
 namespace tenon::architectures::olmo3 {

@@ -1,6 +1,7 @@
 // transformers/models/phi3/configuration_phi3.py
 #include <cmath>
 
+#include "model/gguf_config.h"
 #include "phi3.h"
 
 namespace tenon::architectures::phi3 {

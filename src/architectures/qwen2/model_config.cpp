@@ -1,4 +1,5 @@
 // transformers/models/qwen2/configuration_qwen2.py
+#include "model/gguf_config.h"
 #include "qwen2.h"
 
 namespace tenon::architectures::qwen2 {

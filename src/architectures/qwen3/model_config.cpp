@@ -1,4 +1,5 @@
 // transformers/models/qwen3/configuration_qwen3.py
+#include "model/gguf_config.h"
 #include "qwen3.h"
 
 namespace tenon::architectures::qwen3 {

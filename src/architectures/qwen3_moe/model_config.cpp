@@ -3,6 +3,7 @@
 #include <array>
 #include <optional>
 
+#include "model/gguf_config.h"
 #include "qwen3_moe.h"
 
 namespace tenon::architectures::qwen3_moe {

@@ -1,4 +1,5 @@
 // transformers/models/smollm3/configuration_smollm3.py
+#include "model/gguf_config.h"
 #include "smollm3.h"
 
 namespace tenon::architectures::smollm3 {

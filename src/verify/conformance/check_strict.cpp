@@ -138,7 +138,7 @@ Problems check_config_round_trip(const model::Architecture& architecture, const 
       at = &(*at)[rest.substr(0, dot)];
       rest = rest.substr(dot + 1);
     }
-    (*at)[rest] = field.value;
+    (*at)[rest] = *field.value;
   }
   const auto rebuilt = Specimen::build(architecture, again);
   if (!rebuilt) return {"what was understood is refused when it is written out: " + rebuilt.error().message};
