@@ -21,6 +21,7 @@ namespace fs = std::filesystem;
 using Words = std::vector<std::string>;
 
 constexpr std::chrono::seconds kCompileLimit{600};
+constexpr std::size_t kMostQuoted = std::size_t{64} << 10;  ///< bytes of a compiler's output in a message
 
 Words split(const std::string& text) {
   std::istringstream in(text);
@@ -29,9 +30,23 @@ Words split(const std::string& text) {
   return words;
 }
 
+// What a tool wrote, as far as anybody reads it: whole lines of its beginning.
+std::string quoted(std::string output) {
+  if (output.size() <= kMostQuoted) return output;
+  const auto newline = output.rfind('\n', kMostQuoted - 1);
+  const std::size_t kept = newline == std::string::npos ? kMostQuoted : newline + 1;
+  const std::string left_out = std::to_string(output.size() - kept);
+  output.resize(kept);
+  if (newline == std::string::npos) output += '\n';
+  return output + "… (" + left_out + " more bytes of output are left out)\n";
+}
+
 struct Compiler {
   Words words;          ///< $CXX, which may have arguments
   std::string version;  ///< what --version prints
+  const char* error_limit() const {
+    return version.find("clang") != std::string::npos ? "-ferror-limit=20" : "-fmax-errors=20";
+  }
 };
 
 Result<Compiler> find_compiler() {
@@ -90,7 +105,7 @@ Status compile(const Compiler& compiler, const Words& flags, const std::vector<f
     return invalid(finished.timed_out ? unit.source.string() + " did not compile within ten minutes\n"
                                       : finished.output);
   }
-  if (!finished.output.empty()) TENON_LOG_WARN("{}", finished.output);
+  if (!finished.output.empty()) TENON_LOG_WARN("{}", quoted(finished.output));
   // An object made with a file that its name says nothing of would be found again after that file changed.
   for (const fs::path& file : prerequisites(read)) {
     if (file == unit.source || std::ranges::count(headers, file) != 0) continue;
@@ -115,6 +130,14 @@ Result<std::vector<fs::path>> files_of(const fs::path& folder, const std::vector
   return files;
 }
 
+// A compiler answers a binary by a line for each of its bytes.
+Result<std::string> read_source(const fs::path& folder, const fs::path& file) {
+  TENON_ASSIGN(std::string text, read_file(file.string(), 64 << 20));
+  if (text.find('\0') == std::string::npos) return text;
+  return invalid("custom architecture " + folder.string() + ": " + file.filename().string() +
+                 " is not C++: it has bytes that are no text");
+}
+
 bool is_identifier(const std::string& name) {
   return !name.empty() && name[0] >= 'a' && name[0] <= 'z' &&
          std::ranges::all_of(name, [](char c) { return c == '_' || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9'); });
@@ -129,6 +152,14 @@ Result<fs::path> write_export(const fs::path& cache, const std::string& family) 
   fs::rename(temporary, path, error);
   if (error) return fail(ErrorCode::kInternal, "cannot write " + path.string() + ": " + error.message());
   return path;
+}
+
+// A library in the cache under the name of what it is made of; being used, it is kept: see prune().
+bool find_library(const fs::path& library) {
+  std::error_code error;
+  if (!fs::exists(library, error)) return false;
+  fs::last_write_time(library, fs::file_time_type::clock::now(), error);
+  return true;
 }
 
 void compile_all(const Compiler& compiler, const Words& flags, const std::vector<fs::path>& headers,
@@ -165,8 +196,9 @@ Result<std::string> build_folder(const fs::path& folder, const SdkLocation& sdk)
   TENON_ASSIGN(const fs::path export_source, write_export(cache, family));
 
   // Hidden, so that a folder of the same name as a built-in one does not share its symbols.
-  const Words flags = {"-std=c++23", "-O1",      "-fPIC", "-fvisibility=hidden", "-Wall", "-fdiagnostics-color=never",
-                       "-isystem",   sdk.include};
+  const Words flags = {"-std=c++23",           "-O1",      "-fPIC",
+                       "-fvisibility=hidden",  "-Wall",    "-fdiagnostics-color=never",
+                       compiler.error_limit(), "-isystem", sdk.include};
   TENON_ASSIGN(const std::string sdk_id, read_file(sdk.include + "/tenon_sdk.h"));
   std::string common = compiler.version + sdk_id;
   for (const Words& words : {compiler.words, flags}) {
@@ -174,7 +206,7 @@ Result<std::string> build_folder(const fs::path& folder, const SdkLocation& sdk)
   }
   TENON_ASSIGN(const auto headers, files_of(folder, {".h", ".hpp", ".inc", ".def"}));
   for (const fs::path& header : headers) {
-    TENON_ASSIGN(const std::string text, read_file(header.string(), 64 << 20));
+    TENON_ASSIGN(const std::string text, read_source(folder, header));
     common += header.string() + '\n' + sha256(text);
   }
 
@@ -182,16 +214,13 @@ Result<std::string> build_folder(const fs::path& folder, const SdkLocation& sdk)
   std::vector<Unit> units;
   std::string objects;
   for (const fs::path& source : sources) {
-    TENON_ASSIGN(const std::string text, read_file(source.string(), 64 << 20));
+    TENON_ASSIGN(const std::string text, read_source(folder, source));
     units.push_back({source, cache / (sha256(common + source.string() + '\n' + text) + ".o"), {}});
     objects += units.back().object.string();
   }
   const fs::path library = cache / (family + "-" + sha256(objects) + ".so");
+  if (find_library(library)) return library.string();
   std::error_code ignored;
-  if (fs::exists(library, ignored)) {
-    fs::last_write_time(library, fs::file_time_type::clock::now(), ignored);  // it is in use: see prune()
-    return library.string();
-  }
   std::vector<Unit*> missing;
   for (Unit& unit : units) {
     if (!fs::exists(unit.object, ignored)) missing.push_back(&unit);
@@ -202,7 +231,9 @@ Result<std::string> build_folder(const fs::path& folder, const SdkLocation& sdk)
   for (const Unit& unit : units) {
     if (!unit.status) errors += unit.status.error().message;
   }
-  if (!errors.empty()) return invalid("custom architecture " + folder.string() + " does not compile:\n" + errors);
+  if (!errors.empty()) {
+    return invalid("custom architecture " + folder.string() + " does not compile:\n" + quoted(std::move(errors)));
+  }
 
   const fs::path temporary = library.string() + "." + std::to_string(::getpid());
   Words words = compiler.words;
@@ -210,7 +241,7 @@ Result<std::string> build_folder(const fs::path& folder, const SdkLocation& sdk)
   for (const Unit& unit : units) words.push_back(unit.object.string());
   TENON_ASSIGN(const Finished finished, run_command(words, kCompileLimit));
   if (!finished.ok()) {
-    return invalid("custom architecture " + folder.string() + " cannot be linked:\n" + finished.output);
+    return invalid("custom architecture " + folder.string() + " cannot be linked:\n" + quoted(finished.output));
   }
   fs::rename(temporary, library, ignored);
   return library.string();
@@ -221,12 +252,18 @@ Result<std::string> build_cmake_project(const fs::path& folder, const SdkLocatio
   TENON_ASSIGN(const BuildLock lock, BuildLock::take(cache, folder));
   const fs::path build = cache / ("cmake-" + sha256(folder.string() + sdk.include).substr(0, 32));
   const fs::path output = build / "plugin";
+  // What an earlier build left there, perhaps under another name, is not what the folder is now.
+  std::error_code error;
+  fs::remove_all(output, error);
+  if (!error) fs::create_directories(output, error);
+  if (error) return fail(ErrorCode::kInternal, "cannot empty " + output.string() + ": " + error.message());
   for (const Words& words : {Words{"cmake", "-S", folder.string(), "-B", build.string(), "-Dtenon_DIR=" + sdk.cmake,
                                    "-DCMAKE_BUILD_TYPE=Release", "-DTENON_PLUGIN_OUTPUT=" + output.string()},
                              Words{"cmake", "--build", build.string(), "--parallel"}}) {
     TENON_ASSIGN(const Finished finished, run_command(words, kCompileLimit));
     if (!finished.ok()) {
-      return invalid("custom architecture " + folder.string() + " cannot be built by CMake:\n" + finished.output);
+      return invalid("custom architecture " + folder.string() + " cannot be built by CMake:\n" +
+                     quoted(finished.output));
     }
   }
   TENON_ASSIGN(const auto libraries, files_of(output, {".so"}));
@@ -234,7 +271,15 @@ Result<std::string> build_cmake_project(const fs::path& folder, const SdkLocatio
     return invalid("the CMakeLists.txt of custom architecture " + folder.string() +
                    " must call tenon_architecture(NAME) once");
   }
-  return libraries.front().string();
+  // Kept under the name of its contents: the next process empties the folder while this one may be loading from it.
+  TENON_ASSIGN(const std::string bytes, read_file(libraries.front().string(), 1 << 30));
+  const fs::path library = cache / (libraries.front().stem().string() + "-" + sha256(bytes) + ".so");
+  if (find_library(library)) return library.string();
+  const fs::path temporary = library.string() + "." + std::to_string(::getpid());
+  fs::copy_file(libraries.front(), temporary, fs::copy_options::overwrite_existing, error);
+  if (!error) fs::rename(temporary, library, error);
+  if (error) return fail(ErrorCode::kInternal, "cannot write " + library.string() + ": " + error.message());
+  return library.string();
 }
 
 }  // namespace tenon::model

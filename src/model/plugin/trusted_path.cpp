@@ -4,6 +4,7 @@
 
 #include <cerrno>
 #include <cstring>
+#include <set>
 
 namespace tenon::model {
 namespace {
@@ -21,9 +22,9 @@ Status check_mode(const fs::path& path, bool sticky_suffices) {
                                                 "runs: `chmod o-w` it");
 }
 
-}  // namespace
-
-Status check_trusted(const fs::path& canonical_path) {
+// `seen` ends the loops that links can make.
+Status check(const fs::path& canonical_path, std::set<fs::path>& seen) {
+  if (!seen.insert(canonical_path).second) return {};
   TENON_TRY(check_mode(canonical_path, false));
   for (fs::path above = canonical_path.parent_path();; above = above.parent_path()) {
     TENON_TRY(check_mode(above, true));
@@ -35,12 +36,23 @@ Status check_trusted(const fs::path& canonical_path) {
        it.increment(error)) {
     if (error) break;
     if (!it->exists(error)) continue;  // a link to nowhere
-    TENON_TRY(check_mode(it->path(), false));
+    if (it->is_symlink(error)) {
+      TENON_TRY(check(fs::canonical(it->path(), error), seen));  // whoever may replace what it leads to, too
+    } else {
+      TENON_TRY(check_mode(it->path(), false));
+    }
   }
   if (error) {
     return fail(ErrorCode::kPermissionDenied, "cannot read " + canonical_path.string() + ": " + error.message());
   }
   return {};
+}
+
+}  // namespace
+
+Status check_trusted(const fs::path& canonical_path) {
+  std::set<fs::path> seen;
+  return check(canonical_path, seen);
 }
 
 }  // namespace tenon::model

@@ -1,0 +1,167 @@
+// How a plug-in is built: what is no source, CMake projects, whose files they may be, and how long an edit takes.
+#include <gmock/gmock.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <cstdio>
+
+#include "base/file.h"
+#include "plugin_test.h"
+
+namespace tenon::e2e {
+namespace {
+
+using testing::AllOf;
+using testing::HasSubstr;
+using testing::Not;
+namespace fs = std::filesystem;
+
+class PluginBuild : public PluginTest {
+ protected:
+  // A plug-in as a CMake project; `rest` follows find_package.
+  fs::path cmake_project(const std::string& name, const std::string& rest) {
+    const fs::path path = plugin(name, name + "ForCausalLM");
+    write_cmake(path, name, rest);
+    return path;
+  }
+  static void write_cmake(const fs::path& path, const std::string& name, const std::string& rest) {
+    write(path / "CMakeLists.txt", "cmake_minimum_required(VERSION 3.25)\nproject(" + name +
+                                       " LANGUAGES CXX)\nfind_package(tenon REQUIRED)\n" + rest + "\n");
+  }
+  static void everybody_may_write(const fs::path& path) {
+    fs::permissions(path, fs::perms::all, fs::perm_options::replace);
+  }
+};
+
+TEST_F(PluginBuild, ABinaryInPlaceOfASource) {
+  const fs::path path = plugin("binary", "Binary");
+  fs::copy_file("/bin/sh", path / "model.cpp");
+  const std::string said = refusal({path});
+  EXPECT_THAT(said, AllOf(HasSubstr("binary"), HasSubstr("model.cpp is not C++: it has bytes that are no text")));
+  EXPECT_EQ(std::ranges::count(said, '\n'), 1);
+}
+
+TEST_F(PluginBuild, OfACompilersOutputAsMuchAsAnybodyReads) {
+  const fs::path path = plugin("verbose", "Verbose");
+  std::string errors;
+  for (int i = 0; i < 30; ++i) errors += "#error " + std::string(8000, 'x') + "\n";
+  write(path / "model.cpp", errors);
+  const std::string said = refusal({path});
+  EXPECT_THAT(said, AllOf(HasSubstr("model.cpp:1:"), HasSubstr("more bytes of output are left out"),
+                          Not(HasSubstr("model.cpp:21:"))));
+  EXPECT_LT(said.size(), 70'000u);
+}
+
+TEST_F(PluginBuild, ACMakeProjectThatMakesNoPluginOrTwo) {
+  const fs::path path = cmake_project("made", "");
+  const auto must_call = AllOf(HasSubstr(path.string()), HasSubstr("CMakeLists.txt"),
+                               HasSubstr("must call tenon_architecture(NAME) once"));
+  EXPECT_THAT(refusal({path}), must_call);
+  write_cmake(path, "made", "tenon_architecture(made)");
+  const Finished listed = list({path});
+  EXPECT_EQ(listed.status, 0) << listed.err;
+  EXPECT_THAT(listed.out, HasSubstr("madeForCausalLM"));
+  // The library of before must not be counted, nor taken for what the project makes now.
+  write_cmake(path, "made", "tenon_architecture(made)\nset_target_properties(made PROPERTIES OUTPUT_NAME other)");
+  const Finished renamed = list({path});
+  EXPECT_EQ(renamed.status, 0) << renamed.err;
+  EXPECT_THAT(renamed.out, HasSubstr("madeForCausalLM"));
+  write_cmake(path, "made", "");
+  EXPECT_THAT(refusal({path}), must_call);
+  write_cmake(path, "made", "tenon_architecture(made)\ntenon_architecture(twice)");
+  EXPECT_THAT(refusal({path}), must_call);
+}
+
+TEST_F(PluginBuild, ACMakeProjectAndItsLibraryAgreeWithTheReference) {
+  const fs::path path = folder("project"), library = folder("ready") / "glm4.so";
+  for (const fs::directory_entry& entry : fs::directory_iterator(kExample / "glm4")) {
+    if (entry.is_regular_file()) fs::copy(entry.path(), path);
+  }
+  write_cmake(path, "glm4", "tenon_architecture(glm4)");
+  const fs::path tiny = kExample / "glm4" / "tiny";
+  const auto verify = [&](const fs::path& form) {
+    const Finished end =
+        run({"verify", tiny.string(), "--reference", (tiny / "reference.safetensors").string(),
+             "--quantization-encoding", "float32", "--threads", "1", "--custom-architectures", form.string()},
+            kCompileSeconds);
+    EXPECT_EQ(end.status, 0) << end.out << end.err;
+    EXPECT_THAT(end.out, AllOf(HasSubstr("Glm4ForCausalLM"), HasSubstr("AGREES")));
+  };
+  verify(path);
+  for (const fs::directory_entry& entry :
+       fs::directory_iterator(fs::path(getenv("XDG_CACHE_HOME")) / "tenon/plugins")) {
+    const std::string name = entry.path().filename().string();
+    if (name.starts_with("glm4-") && name.ends_with(".so")) fs::copy_file(entry.path(), library);
+  }
+  verify(library);
+}
+
+TEST_F(PluginBuild, WhatEverybodyMayReplace) {
+  // The folder above, where the plug-in's own could be exchanged for another.
+  const fs::path path = plugin("shared", "Shared"), above = folder("open");
+  const fs::path inside = above / "shared";
+  fs::copy(path, inside, fs::copy_options::recursive);
+  everybody_may_write(above);
+  EXPECT_THAT(refusal({inside}), AllOf(HasSubstr("/open is writable by everybody"), HasSubstr("chmod o-w")));
+  // A file that lies there, behind a link.
+  fs::create_symlink(inside / "arch.cpp", path / "model.cpp");
+  EXPECT_THAT(refusal({path}), HasSubstr("/open is writable by everybody"));
+  fs::remove(path / "model.cpp");
+  fs::create_directory_symlink(inside, path / "more");
+  EXPECT_THAT(refusal({path}), HasSubstr("/open is writable by everybody"));
+  // A sticky folder lets nobody replace what is another's; and links may go in a circle.
+  fs::permissions(above, fs::perms::sticky_bit, fs::perm_options::add);
+  fs::create_directory_symlink(path, path / "circle");
+  const Finished listed = list({path});
+  EXPECT_EQ(listed.status, 0) << listed.err;
+}
+
+TEST_F(PluginBuild, ALibraryThatEverybodyMayWrite) {
+  const fs::path library = folder("libraries") / "open.so";
+  write(library, "not a library");
+  everybody_may_write(library);
+  EXPECT_THAT(refusal({library}), HasSubstr("open.so is writable by everybody"));
+}
+
+// From an edit to the first token within ten seconds. Each edit is tried twice, since other tests run beside this one.
+TEST_F(PluginBuild, AnEditIsServedWithinTenSeconds) {
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+  GTEST_SKIP() << "a sanitized program says nothing of the time that the real one takes";
+#endif
+  const fs::path path = folder("glm4"), served = folder("served"), config = folder("config") / "config.json";
+  fs::copy(kExample / "glm4", path, fs::copy_options::recursive | fs::copy_options::overwrite_existing);
+  std::string text = read_file((path / "tiny" / "config.json").string()).value();
+  // The example's checkpoint has no tokenizer: a random one has as many tokens as the tokenizer at hand.
+  const std::string vocab = "\"vocab_size\": 96";
+  ASSERT_NE(text.find(vocab), std::string::npos);
+  write(config, text.replace(text.find(vocab), vocab.size(), "\"vocab_size\": 512"));
+  const Finished made =
+      run({"check", path.string(), "--config", config.string(), "--keep", served.string()}, kCompileSeconds);
+  ASSERT_EQ(made.status, 0) << made.out << made.err;
+  for (const char* name : {"tokenizer.json", "tokenizer_config.json"}) {
+    fs::copy_file(model_dir() / name, served / name, fs::copy_options::overwrite_existing);
+  }
+  const auto seconds_to_first_token = [&] {
+    const auto begin = std::chrono::steady_clock::now();
+    const Finished end = run({"generate", served.string(), "--custom-architectures", path.string(), "--prompt",
+                              "Once upon a time", "--max-tokens", "1"},
+                             kCompileSeconds);
+    EXPECT_EQ(end.status, 0) << end.out << end.err;
+    EXPECT_THAT(end.err, HasSubstr("compiling")) << "the edit was not noticed";
+    return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+  };
+  for (const char* file : {"model.cpp", "glm4.h"}) {
+    double best = INFINITY;
+    for (int attempt = 0; attempt < 2; ++attempt) {
+      std::ofstream(path / file, std::ios::app) << "// edited\n";
+      const double seconds = seconds_to_first_token();
+      std::printf("an edit of %s: %.1f s to the first token\n", file, seconds);
+      best = std::min(best, seconds);
+    }
+    EXPECT_LT(best, 10.0) << file;
+  }
+}
+
+}  // namespace
+}  // namespace tenon::e2e
