@@ -1,6 +1,7 @@
 #include "verify/reference.h"
 
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 
 #include "model/harmless_fields.h"
@@ -24,6 +25,24 @@ std::vector<float> floats_of(const tensor::TensorView& tensor) {
   return values;
 }
 
+// The reader of checkpoints speaks of files that come from a hub; a dump is made.
+std::string unreadable(std::string message) {
+  const std::string download = "download it again", make = "make it again with tools/make_reference.py";
+  const auto at = message.find(download);
+  if (at != std::string::npos)
+    return "the reference dump cannot be read: " + message.replace(at, download.size(), make);
+  return "the reference dump cannot be read (if it is damaged, " + make + "): " + message;
+}
+
+// What is not finite is equal to nothing, and would be blamed on the model that is compared.
+Status check_finite(const std::string& path, const std::string& name, const std::vector<float>& values) {
+  if (std::ranges::all_of(values, [](float x) { return std::isfinite(x); })) return {};
+  return invalid(
+      "reference dump " + path + " has NaN or infinite values in " + name +
+          ": the reference itself went wrong; make it again with tools/make_reference.py (which runs in float32)",
+      "reference");
+}
+
 Status add_prompt(Reference& out, const std::string& path, const std::string& prompt, const tensor::TensorView& ids,
                   const tensor::TensorView& logits) {
   if (ids.dtype != DType::kI32 || ids.shape.size() != 1 || ids.shape[0] == 0) {
@@ -42,7 +61,7 @@ Status add_prompt(Reference& out, const std::string& path, const std::string& pr
     return invalid(hint(path) + prompt + ".ids has an id outside of the vocabulary of " + std::to_string(out.vocab));
   }
   out.logits.push_back(floats_of(logits));
-  return {};
+  return check_finite(path, prompt + ".logits", out.logits.back());
 }
 
 const Json* field_of(const Json& config, const std::string& name) {
@@ -72,9 +91,7 @@ bool Reference::has_taps() const {
 Result<Reference> read_reference(const std::string& path) {
   Reference out;
   auto opened = weights::open_safetensors(path);
-  if (!opened)
-    return wrap(opened.error(),
-                "the reference dump cannot be read (if it is damaged, make it anew with tools/make_reference.py)");
+  if (!opened) return fail(opened.error().code, unreadable(opened.error().message));
   out.tensors = std::move(*opened);
   for (int n = 0;; ++n) {
     const std::string prompt = "prompt." + std::to_string(n);
@@ -91,6 +108,7 @@ Result<Reference> read_reference(const std::string& path) {
     if (view.dtype != DType::kF32 || view.shape.size() != 2 || view.shape[0] != tokens || view.shape[1] == 0) {
       return invalid(hint(path) + name + " is not float32 [" + std::to_string(tokens) + ", width]");
     }
+    TENON_TRY(check_finite(path, name, floats_of(view)));
   }
   TENON_ASSIGN(const Json metadata, weights::safetensors_metadata(path));
   out.architecture = text_of(metadata, "architecture");

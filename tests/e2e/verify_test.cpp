@@ -4,6 +4,7 @@
 
 #include <cstring>
 #include <fstream>
+#include <limits>
 
 #include "base/file.h"
 #include "base/json.h"
@@ -66,7 +67,28 @@ TEST(Verify, WhatIsNoReferenceIsOneSentence) {
     const Finished end = verify(kModel, reference);
     EXPECT_EQ(end.status, 1) << words;
     EXPECT_EQ(end.out, "");
-    EXPECT_THAT(end.err, HasSubstr(words));
+    EXPECT_THAT(end.err, AllOf(HasSubstr(words), HasSubstr("tools/make_reference.py"), Not(HasSubstr("download"))));
+  }
+}
+
+// Not finite is unequal to everything: it is the reference that is to blame, not the model.
+TEST(Verify, ADumpOfARunThatWentWrong) {
+  TempDir dir;
+  const std::string bytes = read_file((kModel / "reference.safetensors").string()).value();
+  std::uint64_t length = 0;
+  std::memcpy(&length, bytes.data(), sizeof length);
+  const Json header = *parse_json(bytes.substr(sizeof length, length), "the header");
+  for (const std::string name : {"prompt.0.logits", "tap.model.layers.1.mlp"}) {
+    for (const float wrong : {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity()}) {
+      std::string changed = bytes;
+      const auto at = header.at(name).at("data_offsets").at(0).get<std::size_t>() + 4 * 7;
+      std::memcpy(changed.data() + sizeof length + length + at, &wrong, sizeof wrong);
+      std::ofstream(dir.path() / "wrong.safetensors", std::ios::binary) << changed;
+      const Finished end = verify(kModel, dir.path() / "wrong.safetensors", kFloat32);
+      EXPECT_EQ(end.status, 1);
+      EXPECT_EQ(end.out, "");
+      EXPECT_THAT(end.err, HasSubstr("wrong.safetensors has NaN or infinite values in " + name));
+    }
   }
 }
 
