@@ -5,7 +5,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "tiny_configs.h"
+#include "families.h"
 #include "verify/conformance/specimen.h"
 
 namespace tenon::verify {

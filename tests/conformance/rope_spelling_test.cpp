@@ -4,7 +4,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "tiny_configs.h"
+#include "families.h"
 #include "verify/conformance/conformance.h"
 #include "verify/conformance/specimen.h"
 

@@ -1,15 +1,24 @@
-// The configs of tiny models that a family of registry.def has: tiny/config.json in its folder, and those of its
-// goldens.
+// What the tests of this folder have in common: what a family is called in their names, and its tiny configs.
 #pragma once
 
 #include <algorithm>
 #include <filesystem>
+#include <ostream>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "model/registry.h"
+
+namespace tenon::model {
+
+inline void PrintTo(const RegistryEntry& entry, std::ostream* out) { *out << entry.family; }
+
+}  // namespace tenon::model
+
 namespace tenon::verify {
 
+// tiny/config.json in the family's folder, and those of its goldens.
 inline std::vector<std::filesystem::path> tiny_configs(std::string_view family) {
   namespace fs = std::filesystem;
   const fs::path source = TENON_SOURCE_DIR;
