@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Runs a page of the documentation: run_guide.py PAGE TENON SOURCE FOLDER.
+"""Runs a page of the documentation: run_guide.py [--reference] PAGE TENON SOURCE FOLDER.
 
 In an empty directory, with the program TENON as `tenon` on the PATH and $TENON_SOURCE, block after block:
 
@@ -7,10 +7,11 @@ In an empty directory, with the program TENON as `tenon` on the PATH and $TENON_
   ```text         is what the sh block before it prints: its lines, in this order, among others; … stands for anything
   ```cpp PATH     is written to PATH: the first block of a path begins the file, the next ones continue it
 
-A line <!-- reference Python --> before an sh block runs it with the `python` that TENON_REFERENCE_PYTHON names, which has
-tools/requirements.txt and tools/eval/requirements.txt; without that variable it is left out, and says so. At last each file written must be, byte
-for byte, the one of the same name in FOLDER, and each source file there must have been written. Exit status 1: the page
-is wrong, and where. Only the standard library is needed.
+A line <!-- reference Python --> before an sh block says that it needs the reference side. Without --reference it is left
+out, and the page must hold without it. With --reference it is run too, with the `python` that TENON_REFERENCE_PYTHON names,
+which has tools/requirements.txt and tools/eval/requirements.txt; without that variable the exit status is 77: skipped. At
+last each file written must be, byte for byte, the one of the same name in FOLDER, and each file there (not what is in its
+folders) must have been written. Exit status 1: the page is wrong, and where. Only the standard library is needed.
 """
 import os
 import pathlib
@@ -23,6 +24,7 @@ import tempfile
 
 LEFT_OUT = object()  # in place of what a block prints
 LIMIT = 600  # seconds for a block, which may compile on a busy machine
+SKIPPED = 77
 
 
 class Wrong(Exception):
@@ -87,7 +89,7 @@ def compare_output(block, printed):
 
 
 def compare_sources(written, directory, folder):
-    expected = {path.relative_to(folder.parent).as_posix() for path in folder.iterdir()}
+    expected = {path.relative_to(folder.parent).as_posix() for path in folder.iterdir() if path.is_file()}
     for name in sorted(expected - written):
         raise Wrong(f"the page does not show {name}")
     for name in sorted(written):
@@ -95,8 +97,8 @@ def compare_sources(written, directory, folder):
             raise Wrong(f"the blocks of {name} are not the file {folder.parent / name}")
 
 
-def run_page(page, tenon, source, folder):
-    """Returns how many blocks ran, and which did not."""
+def run_page(page, tenon, source, folder, reference=None):
+    """Returns how many blocks ran, and the lines of those that did not. `reference`: a Python for the blocks that need it."""
     ran, left_out, written, printed = 0, [], set(), None
     with tempfile.TemporaryDirectory(prefix="tenon_guide_") as temporary:
         home = pathlib.Path(temporary)
@@ -104,7 +106,6 @@ def run_page(page, tenon, source, folder):
         for path in (directory, home / "bin"):
             path.mkdir()
         (home / "bin" / "tenon").symlink_to(tenon.resolve())
-        reference = os.environ.get("TENON_REFERENCE_PYTHON")
         if reference:
             (home / "bin" / "python").write_text(f'#!/bin/sh\nexec "{reference}" "$@"\n')
             (home / "bin" / "python").chmod(0o755)
@@ -119,8 +120,7 @@ def run_page(page, tenon, source, folder):
             if block.marker and not (block.language == "sh" and (needs_reference or status)):
                 raise Wrong(f"line {block.line}: a marker that is not understood: {block.marker}")
             if needs_reference and not reference:
-                left_out.append(f"line {block.line}: skipped: TENON_REFERENCE_PYTHON does not name a Python with "
-                                "tools/requirements.txt and tools/eval/requirements.txt")
+                left_out.append(block.line)
                 printed = LEFT_OUT
             elif block.language == "sh":
                 printed = run(block, directory, environment, int(status[1]) if status else 0)
@@ -142,13 +142,21 @@ def run_page(page, tenon, source, folder):
 
 
 def main():
-    page, tenon, source, folder = map(pathlib.Path, sys.argv[1:])
+    arguments = sys.argv[1:]
+    reference = None
+    if arguments[0] == "--reference":
+        reference = os.environ.get("TENON_REFERENCE_PYTHON")
+        if not reference:
+            print("skipped: TENON_REFERENCE_PYTHON does not name a Python with tools/requirements.txt and "
+                  "tools/eval/requirements.txt")
+            sys.exit(SKIPPED)
+        arguments = arguments[1:]
+    page, tenon, source, folder = map(pathlib.Path, arguments)
     try:
-        ran, left_out = run_page(page.read_text(encoding="utf-8"), tenon, source, folder)
+        ran, left_out = run_page(page.read_text(encoding="utf-8"), tenon, source, folder, reference)
     except Wrong as wrong:
         sys.exit(f"{page}: {wrong}")
-    print("\n".join(left_out))
-    print(f"{page.name}: {ran} blocks ran, {len(left_out)} did not")
+    print(f"{page.name}: {ran} blocks ran; left out, of --reference: {left_out}")
 
 
 if __name__ == "__main__":

@@ -2,10 +2,10 @@
 """What run_guide.py must notice on a page that has drifted."""
 import os
 import pathlib
+import subprocess
 import sys
 import tempfile
 import unittest
-from unittest import mock
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
 from run_guide import Wrong, run_page  # noqa: E402
@@ -51,17 +51,14 @@ class RunGuide(unittest.TestCase):
         self.temporary = tempfile.TemporaryDirectory()
         self.addCleanup(self.temporary.cleanup)
         self.root = pathlib.Path(self.temporary.name)
-        environment = mock.patch.dict(os.environ, TENON_REFERENCE_PYTHON=sys.executable)
-        environment.start()
-        self.addCleanup(environment.stop)
         self.tenon = self.root / "program"
         self.tenon.write_text("#!/bin/sh\necho one; echo more; echo two\n")
         self.tenon.chmod(0o755)
         (self.root / "part").mkdir()
         (self.root / "part" / "a.cpp").write_text("int a;\n\nint b;\n")
 
-    def run_page(self, page):
-        return run_page(page, self.tenon, self.root, self.root / "part")
+    def run_page(self, page, reference=sys.executable):
+        return run_page(page, self.tenon, self.root, self.root / "part", reference)
 
     def changed(self, old, new, says):
         self.assertIn(old, PAGE)
@@ -72,10 +69,14 @@ class RunGuide(unittest.TestCase):
         self.assertEqual(self.run_page(PAGE), (3, []))
 
     def test_without_the_reference(self):
-        del os.environ["TENON_REFERENCE_PYTHON"]
-        ran, left_out = self.run_page(PAGE)
-        self.assertEqual(ran, 2)
-        self.assertRegex("".join(left_out), "^line 27: skipped: TENON_REFERENCE_PYTHON does not name")
+        self.assertEqual(self.run_page(PAGE, reference=None), (2, [27]))
+
+    def test_a_reference_that_is_asked_for_and_not_there(self):
+        command = [sys.executable, str(pathlib.Path(__file__).parent / "run_guide.py"), "--reference", "a", "b", "c", "d"]
+        environment = {name: value for name, value in os.environ.items() if name != "TENON_REFERENCE_PYTHON"}
+        skipped = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+        self.assertEqual(skipped.returncode, 77)
+        self.assertRegex(skipped.stdout, "^skipped: TENON_REFERENCE_PYTHON does not name")
 
     def test_a_reference_that_fails(self):
         self.changed("6 * 7", "7 * 7", "line 31: this is not printed")
@@ -99,6 +100,10 @@ class RunGuide(unittest.TestCase):
     def test_a_source_that_is_not_shown(self):
         (self.root / "part" / "b.cpp").write_text("int c;\n")
         self.changed("# A page", "# A page", "the page does not show part/b.cpp")
+
+    def test_a_folder_among_the_sources_is_not_of_the_page(self):
+        (self.root / "part" / "tiny").mkdir()
+        self.assertEqual(self.run_page(PAGE), (3, []))
 
     def test_what_is_not_understood(self):
         self.changed("```text", "```console", "line 7: neither sh")
