@@ -204,7 +204,7 @@ CASES = {
 
 # Models of examples/, by the folder in which the checkpoint goes.
 EXAMPLES = {
-    "custom_architecture/tiny": ("Glm4ForCausalLM", dict(head_dim=12, rms_norm_eps=1e-5, rope_parameters=rope(
+    "custom_architecture/glm4/tiny": ("Glm4ForCausalLM", dict(head_dim=12, rms_norm_eps=1e-5, rope_parameters=rope(
         "default", partial_rotary_factor=0.5))),
 }
 # Encoders: embedding.safetensors with prompt.N.states in place of logits, the last hidden states.

@@ -14,7 +14,7 @@ using namespace verify;
 
 TEST(Glm4Example, HasTheLogitsOfTransformersHoweverThePromptIsChunked) {
   ASSERT_TRUE(model::register_architecture({"glm4", &architectures::glm4::architecture(), "the example"}));
-  const std::string folder = std::string(TENON_EXAMPLE_DIR) + "/tiny";
+  const std::string folder = std::string(TENON_EXAMPLE_DIR) + "/glm4/tiny";
   const auto reference = read_reference(folder + "/reference.safetensors");
   ASSERT_TRUE(reference) << reference.error().message;
   const auto runner = Runner::load({.model = folder, .quantization_encoding = "float32"}, 2);

@@ -4,12 +4,10 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <cstdlib>
-#include <fstream>
 
 #include "base/file.h"
 #include "base/json.h"
-#include "server_process.h"
+#include "plugin_test.h"
 
 namespace tenon::e2e {
 namespace {
@@ -18,69 +16,13 @@ using testing::AllOf;
 using testing::HasSubstr;
 namespace fs = std::filesystem;
 
-constexpr int kCompileSeconds = 300;  // on a machine that is busy with other tests
-
-const fs::path kSource = fs::path(TENON_DATA_DIR) / ".." / "..";
-const fs::path kExample = kSource / "examples" / "custom_architecture";
-
-class CustomArchitecture : public testing::Test {
- protected:
-  // One cache for all tests of the process, so that the same sources compile once.
-  static void SetUpTestSuite() {
-    static TempDir cache;
-    setenv("XDG_CACHE_HOME", cache.path().c_str(), 1);
-  }
-  fs::path folder(const std::string& name) {
-    fs::create_directory(dir_.path() / name);
-    return dir_.path() / name;
-  }
-  static void write(const fs::path& path, const std::string& text) { std::ofstream(path, std::ios::binary) << text; }
-
-  // A folder `name` that compiles: `code` and an architecture called `class_name`.
-  fs::path plugin(const std::string& name, const std::string& class_name, const std::string& code = "",
-                  const std::string& also = "") {
-    const fs::path path = folder(name);
-    write(path / "arch.cpp", R"(#include "model/sdk.h"
-namespace tenon::architectures::)" +
-                                 name + R"( {
-using namespace model;
-std::shared_ptr<ModelConfig> parse(ConfigReader&) { return std::make_shared<ModelConfig>(); }
-std::unique_ptr<PipelineModel> make_model(std::shared_ptr<const ModelConfig>) { return nullptr; }
-WeightAdapter names(const ModelConfig&) { return {}; }
-const Architecture& architecture() {
-  static const Architecture arch{.name = ")" +
-                                 class_name + R"(", .parse_config = parse, .make_model = make_model,
-                                 .adapters = {{Format::kSafetensors, names}}, .also = {)" +
-                                 also + R"(}};
-  return arch;
-}
-}
-)" + code);
-    return path;
-  }
-  static Finished list(const std::vector<fs::path>& paths) {
-    std::vector<std::string> arguments = {"list", "--json"};
-    for (const fs::path& path : paths) arguments.insert(arguments.end(), {"--custom-architectures", path.string()});
-    return run(arguments, kCompileSeconds);
-  }
-  // What `tenon list` says against the plug-ins, which must be an error.
-  static std::string refusal(const std::vector<fs::path>& paths) {
-    const Finished end = list(paths);
-    EXPECT_EQ(end.status, 1) << end.out << end.err;
-    const auto at = end.err.find("tenon: ");
-    EXPECT_NE(at, std::string::npos) << end.err;
-    return at == std::string::npos ? "" : end.err.substr(at);
-  }
-
- private:
-  TempDir dir_;
-};
+class CustomArchitecture : public PluginTest {};
 
 TEST_F(CustomArchitecture, TheExampleIsCompiledListedAndFitsItsCheckpoint) {
   const Finished listed = list({kExample / "glm4"});
   ASSERT_EQ(listed.status, 0) << listed.err;
   EXPECT_THAT(listed.out, AllOf(HasSubstr("Glm4ForCausalLM"), HasSubstr("LlamaForCausalLM")));
-  const std::vector<std::string> with = {(kExample / "tiny").string(), "--custom-architectures",
+  const std::vector<std::string> with = {(kExample / "glm4/tiny").string(), "--custom-architectures",
                                          (kExample / "glm4").string()};
   std::vector<std::string> inspect = {"inspect"},
                            bench = {"bench", "--prompt-tokens", "16", "--new-tokens", "4", "--repeat",
@@ -93,8 +35,7 @@ TEST_F(CustomArchitecture, TheExampleIsCompiledListedAndFitsItsCheckpoint) {
   const Finished ran = run(bench, kCompileSeconds);
   EXPECT_EQ(ran.status, 0) << ran.err;
   EXPECT_THAT(ran.err, testing::Not(HasSubstr("compiling"))) << "the cache was not used";
-  const Finished checked =
-      run({"check", (kExample / "glm4").string(), "--config", (kExample / "tiny/config.json").string()});
+  const Finished checked = run({"check", (kExample / "glm4").string()});
   EXPECT_EQ(checked.status, 0) << checked.out << checked.err;
   EXPECT_THAT(checked.out, AllOf(HasSubstr("Glm4ForCausalLM (family glm4)"), HasSubstr("ok    OneAnswer"),
                                  testing::Not(HasSubstr("FAIL"))));
@@ -127,6 +68,24 @@ TEST_F(CustomArchitecture, NewMakesAFolderThatPassesItsCheck) {
   const Finished again = run(command);
   EXPECT_EQ(again.status, 1);
   EXPECT_THAT(again.err, HasSubstr("exists, and nothing is overwritten"));
+}
+
+// Of configs that leave sizes to the donor's defaults: GPT-2's, which has hardly a field of the donor's, and one of
+// images and text that says little of the text.
+TEST_F(CustomArchitecture, NewFromTheNearestPassesItsCheckToo) {
+  const std::pair<std::string, std::string> configs[] = {
+      {"GPT2LMHeadModel", R"("vocab_size": 50257, "n_embd": 768, "n_head": 12, "n_layer": 12, "n_positions": 1024)"},
+      {"Gemma3ThriftyForConditionalGeneration", R"("text_config": {"hidden_size": 2560, "intermediate_size": 10240,
+         "num_hidden_layers": 34, "rope_scaling": {"factor": 8.0, "rope_type": "linear"}, "sliding_window": 1024})"}};
+  for (const auto& [name, fields] : configs) {
+    const fs::path config = folder(name) / "config.json", made = folder(name) / "novel";
+    write(config, R"({"architectures": [")" + name + R"("], )" + fields + "}");
+    const Finished scaffolded = run({"new", name, "--config", config.string(), "--output", made.string()});
+    ASSERT_EQ(scaffolded.status, 0) << scaffolded.err;
+    const Finished checked = run({"check", made.string()}, kCompileSeconds);
+    EXPECT_EQ(checked.status, 0) << checked.out << checked.err;
+    EXPECT_THAT(checked.out, AllOf(HasSubstr(name + " (family novel)"), testing::Not(HasSubstr("FAIL"))));
+  }
 }
 
 TEST_F(CustomArchitecture, ABuiltInFoldersCopyOverridesItAndServesTheSame) {
@@ -212,7 +171,7 @@ TEST_F(CustomArchitecture, AWeightThatIsLeftUnusedOrAskedForTwice) {
     EXPECT_NE(at, std::string::npos) << was;
     write(path / "model.cpp", text.replace(at, was.size(), now));
     const Finished end =
-        run({"bench", (kExample / "tiny").string(), "--custom-architectures", path.string()}, kCompileSeconds);
+        run({"bench", (kExample / "glm4/tiny").string(), "--custom-architectures", path.string()}, kCompileSeconds);
     EXPECT_EQ(end.status, 1) << end.out << end.err;
     return end.err.substr(std::min(end.err.find("tenon: "), end.err.size()));
   };

@@ -148,11 +148,11 @@ TEST(Verify, ADumpOfAnotherClassOfTheSameArchitecture) {
 }
 
 TEST(Verify, AnArchitectureOutOfTheTree) {
-  const fs::path example = kSource / "examples" / "custom_architecture";
+  const fs::path example = kSource / "examples" / "custom_architecture" / "glm4";
   TempDir cache;
   setenv("XDG_CACHE_HOME", cache.path().c_str(), 1);
   auto arguments = kFloat32;
-  arguments.insert(arguments.end(), {"--custom-architectures", (example / "glm4").string()});
+  arguments.insert(arguments.end(), {"--custom-architectures", example.string()});
   const Finished end = verify(example / "tiny", example / "tiny" / "reference.safetensors", arguments, 300);
   EXPECT_EQ(end.status, 0) << end.err;
   EXPECT_THAT(end.out, HasSubstr("Glm4ForCausalLM"));
