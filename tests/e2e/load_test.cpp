@@ -131,7 +131,7 @@ TEST(ServeShutdown, RunningStreamsFinish) {
 TEST(ServeShutdown, NewWorkIsRefusedMeanwhile) {
   TinyServer server;
   std::vector<std::unique_ptr<Connection>> clients;
-  for (int i = 0; i < 48; ++i) {
+  for (int i = 0; i < 24; ++i) {
     clients.push_back(std::make_unique<Connection>(server.port()));
     clients.back()->send(http_text("POST", "/v1/completions", long_request(false).dump()));
   }
