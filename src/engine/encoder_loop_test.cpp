@@ -94,17 +94,21 @@ TEST(EncoderLoop, ManyRequestsAtOnceAreEachAsIfAlone) {
 TEST(EncoderLoop, AShortRequestDoesNotWaitForALongList) {
   Fixture fixture({.max_length = 64});
   Gate gate;
-  fixture.executable->before_run = [&] { gate.pass(); };
+  int runs = 0, runs_of_one = 0;  // the executable and the sinks are called on the encoder's thread
+  fixture.executable->before_run = [&] { gate.pass(), ++runs; };
   EncoderLoop& loop = fixture.start();
   Answer list, one;
   ASSERT_TRUE(loop.submit(std::vector<Ids>(200, Ids(40, 1)), list.sink()));
   gate.wait_for_arrival(1);
-  ASSERT_TRUE(loop.submit({Ids(5, 2)}, one.sink()));
+  ASSERT_TRUE(loop.submit({Ids(5, 2)}, [&, sink = one.sink()](Result<Vectors> result) {
+    runs_of_one = runs;
+    sink(std::move(result));
+  }));
   gate.open();
   ASSERT_TRUE(one.get());
-  EXPECT_FALSE(list.has_come());
-  EXPECT_LE(loop.stats().steps, 150);
   ASSERT_TRUE(list.get());
+  EXPECT_LE(runs_of_one, 3) << "of " << runs;
+  EXPECT_GE(runs, 100);
 }
 
 TEST(EncoderLoop, AShortTextDoesNotWaitForALongOne) {
