@@ -1,5 +1,5 @@
-// The endpoints: what each method and path does. Runs on the I/O thread, but for the reading of large bodies; replies come
-// from the engine thread by post().
+// The endpoints: what each method and path does. Runs on the I/O thread, but for the reading of large bodies; replies
+// come from the engine thread by post().
 #pragma once
 
 #include <boost/asio/thread_pool.hpp>
