@@ -118,6 +118,10 @@ void add_serve(CLI::App& app, Status& result) {
                    "Waiting requests, or texts of an embedding model, beyond which more are refused (429)")
       ->check(CLI::PositiveNumber);
   command
+      ->add_option("--shutdown-timeout", options->server.shutdown_seconds,
+                   "Seconds that running replies may take to finish after SIGTERM; default: as long as they need")
+      ->check(CLI::NonNegativeNumber);
+  command
       ->add_option("--generation-config", options->generation_config,
                    "auto: requests default to the model's generation_config.json; none: to OpenAI's defaults")
       ->check(CLI::IsMember({"auto", "none"}))

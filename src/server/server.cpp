@@ -111,9 +111,13 @@ class HttpServer final : public Server {
       });
     };
     if (context_->busy.empty()) return io_->stop();
-    deadline_.expires_after(std::chrono::seconds(options_.drain_seconds));
+    if (!options_.shutdown_seconds) return;
+    deadline_.expires_after(std::chrono::seconds(*options_.shutdown_seconds));
     deadline_.async_wait([this](error_code timer_ec) {
-      if (!timer_ec) io_->stop();
+      if (timer_ec) return;
+      TENON_LOG_WARN("{} requests were not answered within {} s and are cut off (--shutdown-timeout)",
+                     context_->busy.size(), *options_.shutdown_seconds);
+      io_->stop();
     });
   }
 

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "base/result.h"
@@ -15,8 +16,8 @@ struct ServerOptions {
   std::string host = "127.0.0.1";
   std::uint16_t port = 8000;  ///< 0: any free one; port() tells which
   std::size_t max_body_bytes = std::size_t{16} << 20;
-  int idle_seconds = 75;   ///< a connection that sends nothing is closed
-  int drain_seconds = 30;  ///< how long running replies may take to finish after SIGTERM
+  int idle_seconds = 75;                ///< a connection that sends nothing is closed
+  std::optional<int> shutdown_seconds;  ///< how long running replies may take to finish after SIGTERM; none: no limit
 };
 
 class Server {

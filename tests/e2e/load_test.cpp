@@ -128,6 +128,21 @@ TEST(ServeShutdown, RunningStreamsFinish) {
   EXPECT_EQ(end.status, 0) << end.err;
 }
 
+TEST(ServeShutdown, ATimeoutCutsThemOff) {
+  TinyServer server(false, {"--shutdown-timeout", "0"});
+  std::vector<std::unique_ptr<Connection>> clients;
+  for (int i = 0; i < 64; ++i) {
+    clients.push_back(std::make_unique<Connection>(server.port()));
+    clients.back()->send(http_text("POST", "/v1/completions", long_request(true).dump()));
+  }
+  ASSERT_TRUE(clients[0]->wait_for("data: "));
+  server.process().signal(SIGTERM);
+  const Finished end = server.process().wait();
+  EXPECT_EQ(end.status, 0);
+  EXPECT_THAT(end.err, testing::HasSubstr("not answered within 0 s and are cut off (--shutdown-timeout)"));
+  EXPECT_FALSE(clients.back()->read().complete);
+}
+
 TEST(ServeShutdown, NewWorkIsRefusedMeanwhile) {
   TinyServer server;
   std::vector<std::unique_ptr<Connection>> clients;
