@@ -87,7 +87,8 @@ Json error_object(int status, const Error& error);
 int http_status(const Error& error);
 const char* finish_reason_name(engine::FinishReason reason);
 
-/// Text of JSON; invalid UTF-8 becomes U+FFFD.
+/// Text of JSON; invalid UTF-8 becomes U+FFFD. What Unicode calls a line break (U+0085, U+2028, U+2029) is escaped:
+/// clients that split a stream into lines by Unicode's rules (httpx) would break an event there.
 std::string dump(const Json& json);
 
 }  // namespace tenon::server

@@ -1,3 +1,6 @@
+#include <string_view>
+#include <utility>
+
 #include "server/openai.h"
 
 namespace tenon::server {
@@ -143,6 +146,14 @@ const char* finish_reason_name(engine::FinishReason finish) {
   return nullptr;
 }
 
-std::string dump(const Json& json) { return json.dump(-1, ' ', false, Json::error_handler_t::replace); }
+std::string dump(const Json& json) {
+  constexpr std::pair<std::string_view, std::string_view> kEscapes[] = {
+      {"\xC2\x85", "\\u0085"}, {"\xE2\x80\xA8", "\\u2028"}, {"\xE2\x80\xA9", "\\u2029"}};
+  std::string text = json.dump(-1, ' ', false, Json::error_handler_t::replace);
+  for (const auto& [character, escape] : kEscapes)
+    for (std::size_t at = 0; (at = text.find(character, at)) != std::string::npos; at += escape.size())
+      text.replace(at, character.size(), escape);
+  return text;
+}
 
 }  // namespace tenon::server

@@ -489,5 +489,11 @@ TEST(OpenAiReply, Errors) {
 
 TEST(OpenAiReply, DumpReplacesInvalidUtf8) { EXPECT_EQ(dump(Json("a\xff")), "\"a\xEF\xBF\xBD\""); }
 
+TEST(OpenAiReply, DumpEscapesTheLineBreaksOfUnicode) {
+  const Json text("a\u0085b\u2028c\u2029d\u00e9");
+  EXPECT_EQ(dump(text), "\"a\\u0085b\\u2028c\\u2029d\u00e9\"");
+  EXPECT_EQ(Json::parse(dump(text)), text);
+}
+
 }  // namespace
 }  // namespace tenon::server
