@@ -20,11 +20,12 @@ class HttpServer final : public Server {
   explicit HttpServer(ServerOptions options)
       : options_(std::move(options)), context_(std::make_shared<SessionContext>()) {
     context_->options = &options_;
-    context_->io = io_;
+    context_->mailbox = std::make_shared<Mailbox>(io_);
   }
 
   ~HttpServer() override {
-    // Sessions that still answer end here, while all that they call is alive.
+    // The sessions end with io_, on this thread: one that posts must not find itself their last owner.
+    context_->mailbox->close();
     context_->became_idle = nullptr;
     const auto busy = std::exchange(context_->busy, {});
   }
@@ -32,7 +33,7 @@ class HttpServer final : public Server {
   Status bind() {
     error_code ec;
     const std::string where = options_.host + ":" + std::to_string(options_.port);
-    const auto found = tcp::resolver(*io_).resolve(options_.host, std::to_string(options_.port), ec);
+    const auto found = tcp::resolver(io_).resolve(options_.host, std::to_string(options_.port), ec);
     if (ec || found.empty()) return invalid("cannot resolve the host '" + options_.host + "': " + ec.message());
     const tcp::endpoint endpoint = found.begin()->endpoint();
     acceptor_.open(endpoint.protocol(), ec);
@@ -51,16 +52,16 @@ class HttpServer final : public Server {
     TENON_TRY(listening(ec, options_.host + ":" + std::to_string(port())));
     accept();
     if (signals) {
-      signals_.emplace(*io_, SIGINT, SIGTERM);
+      signals_.emplace(io_, SIGINT, SIGTERM);
       wait_for_signal();
     }
     ready();
-    io_->run();
+    io_.run();
     return {};
   }
 
   void stop() override {
-    asio::post(*io_, [this] { io_->stop(); });
+    asio::post(io_, [this] { io_.stop(); });
   }
 
  private:
@@ -91,7 +92,7 @@ class HttpServer final : public Server {
   void wait_for_signal() {
     signals_->async_wait([this](error_code ec, int) {
       if (ec) return;
-      if (context_->draining) return io_->stop();
+      if (context_->draining) return io_.stop();
       drain();
       wait_for_signal();
     });
@@ -107,26 +108,26 @@ class HttpServer final : public Server {
       context_->became_idle = nullptr;
       deadline_.expires_after(std::chrono::milliseconds(200));
       deadline_.async_wait([this](error_code timer_ec) {
-        if (!timer_ec) io_->stop();
+        if (!timer_ec) io_.stop();
       });
     };
-    if (context_->busy.empty()) return io_->stop();
+    if (context_->busy.empty()) return io_.stop();
     if (!options_.shutdown_seconds) return;
     deadline_.expires_after(std::chrono::seconds(*options_.shutdown_seconds));
     deadline_.async_wait([this](error_code timer_ec) {
       if (timer_ec) return;
       TENON_LOG_WARN("{} requests were not answered within {} s and are cut off (--shutdown-timeout)",
                      context_->busy.size(), *options_.shutdown_seconds);
-      io_->stop();
+      io_.stop();
     });
   }
 
   const ServerOptions options_;
-  const std::shared_ptr<asio::io_context> io_ = std::make_shared<asio::io_context>(1);
   std::optional<Api> api_;
   std::shared_ptr<SessionContext> context_;
-  tcp::acceptor acceptor_{*io_};
-  asio::steady_timer retry_{*io_}, deadline_{*io_};
+  asio::io_context io_{1};  // ends before what its sessions call
+  tcp::acceptor acceptor_{io_};
+  asio::steady_timer retry_{io_}, deadline_{io_};
   std::optional<asio::signal_set> signals_;
 };
 

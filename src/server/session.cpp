@@ -28,16 +28,14 @@ class Session;
 // The answer to one request; the session it belongs to may be gone.
 class SessionExchange final : public Exchange {
  public:
-  SessionExchange(std::weak_ptr<Session> session, std::weak_ptr<asio::io_context> io)
-      : session_(std::move(session)), io_(std::move(io)) {}
+  SessionExchange(std::weak_ptr<Session> session, std::shared_ptr<Mailbox> mailbox)
+      : session_(std::move(session)), mailbox_(std::move(mailbox)) {}
   void respond(int status, std::string body, std::string content_type, Headers headers) override;
   void begin_events() override;
   void send_event(const std::string& data) override;
   void end_events() override;
   void on_hang_up(std::function<void()> f) override { hang_up_ = std::move(f); }
-  void post(std::function<void()> f) override {
-    if (auto io = io_.lock()) asio::post(*io, std::move(f));
-  }
+  void post(std::function<void()> f) override { mailbox_->post(std::move(f)); }
   void hang_up() {
     session_.reset();
     if (auto f = std::exchange(hang_up_, nullptr)) f();
@@ -46,7 +44,7 @@ class SessionExchange final : public Exchange {
 
  private:
   std::weak_ptr<Session> session_;
-  std::weak_ptr<asio::io_context> io_;  ///< the engine may outlive the server
+  std::shared_ptr<Mailbox> mailbox_;
   std::function<void()> hang_up_;
 };
 
@@ -193,7 +191,7 @@ class Session : public std::enable_shared_from_this<Session> {
     what_ = "unreadable request";
     logged_ = true;
     context_->busy.emplace(this, shared_from_this());
-    exchange_ = std::make_shared<SessionExchange>(weak_from_this(), context_->io);
+    exchange_ = std::make_shared<SessionExchange>(weak_from_this(), context_->mailbox);
   }
 
   void watch() {
@@ -331,6 +329,16 @@ void SessionExchange::end_events() {
 }
 
 }  // namespace
+
+void Mailbox::post(std::function<void()> f) {
+  const std::lock_guard lock(mutex_);
+  if (io_) asio::post(*io_, std::move(f));
+}
+
+void Mailbox::close() {
+  const std::lock_guard lock(mutex_);
+  io_ = nullptr;
+}
 
 void start_session(asio::ip::tcp::socket socket, std::shared_ptr<SessionContext> context) {
   std::make_shared<Session>(std::move(socket), std::move(context))->read_request();
