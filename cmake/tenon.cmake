@@ -6,6 +6,8 @@ add_library(tenon_flags INTERFACE)
 target_compile_options(tenon_flags INTERFACE -Wall -Wextra -Wpedantic -Wshadow -Wno-missing-field-initializers
                                              -fno-math-errno -ffp-contract=off)
 target_include_directories(tenon_flags INTERFACE ${PROJECT_SOURCE_DIR}/src)
+# clang blames std::stable_sort's callers for what libstdc++ 12 uses in it.
+target_compile_options(tenon_flags INTERFACE "$<$<CXX_COMPILER_ID:Clang>:-Wno-deprecated-declarations>")
 if(TENON_WERROR)
   target_compile_options(tenon_flags INTERFACE -Werror)
 endif()
