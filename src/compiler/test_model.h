@@ -135,7 +135,7 @@ class Decoder {
     const Value correction =
         c_.correction_bias ? g_.weight(name + ".correction", {c_.experts}, WeightUse::kVector) : Value();
     const auto [ids, weights] = route_experts(matmul(x, name + ".router", c_.experts, false), c_.router, correction);
-    const auto expert = [&, ids = ids](Value in, const char* proj, int n) {
+    const auto expert = [&](Value in, const char* proj, int n) {
       const std::string weight = name + "." + proj;
       return expert_linear(in, ids, g_.weight(weight, {c_.experts, n, in.dim(-1).size()}, WeightUse::kMatmul),
                            c_.expert_bias ? g_.weight(weight + ".bias", {c_.experts, n}, WeightUse::kVector) : Value());
