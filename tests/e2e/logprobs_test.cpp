@@ -69,7 +69,7 @@ TEST(Logprobs, OfTextCompletionsWholeAndStreamed) {
     EXPECT_EQ(logprobs["token_logprobs"][i], best) << "greedy takes the best";
     EXPECT_LE(best, 0);
   }
-  EXPECT_EQ(text, choice["text"]);
+  EXPECT_EQ(text, choice["text"].get<std::string>());
   EXPECT_EQ(logprobs["text_offset"][0], 0);
   EXPECT_EQ(logprobs["text_offset"][1], logprobs["tokens"][0].get<std::string>().size());
   body["stream"] = true;
