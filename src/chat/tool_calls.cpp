@@ -119,7 +119,8 @@ class GemmaReader {
   std::string_view word(std::string_view ends) {
     skip();
     const std::size_t end = std::min(text_.find_first_of(ends, at_), text_.size());
-    return text_.substr(std::exchange(at_, end), end - at_);
+    const std::size_t begin = std::exchange(at_, end);
+    return text_.substr(begin, end - begin);
   }
   bool take(std::string_view mark) {
     skip();
