@@ -83,6 +83,7 @@ Status serve(const ServeOptions& options) {
   const Example example = example_of(assembly);
   TENON_ASSIGN(auto defaults, request_defaults(options, assembly.model));
   defaults.allow_unknown_fields = options.allow_unknown_fields;
+  defaults.template_reads_effort = assembly.model.text.chat_template.contains("reasoning_effort");
   TENON_ASSIGN(const auto format, reply_format(options, assembly.model));
   return server->run({.generator = assembly.generator, .embedder = assembly.embedder},
                      {.model_name = name,

@@ -117,6 +117,12 @@ Result<std::unique_ptr<Reply>> Generator::start(GenerateRequest request, DeltaSi
 
   const auto prompt_tokens = static_cast<std::int64_t>(prompt.ids.size());
   std::vector<std::int32_t> stop_token_ids = std::move(request.stop_token_ids);
+  for (const std::int32_t id : stop_token_ids) {
+    if (id >= 0 && id < parts_.tokenizer->vocab_size()) continue;
+    return invalid("stop_token_ids has token id " + std::to_string(id) + ", which is outside of the vocabulary of " +
+                       std::to_string(parts_.tokenizer->vocab_size()) + " tokens",
+                   "stop_token_ids");
+  }
   if (!request.ignore_eos) {
     stop_token_ids.insert(stop_token_ids.end(), parts_.eos_token_ids.begin(), parts_.eos_token_ids.end());
   }

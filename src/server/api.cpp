@@ -22,8 +22,10 @@ std::int64_t unix_time() {
   return std::chrono::duration_cast<std::chrono::seconds>(std::chrono::system_clock::now().time_since_epoch()).count();
 }
 
-// Bodies beyond this are read on a thread of their own: a few milliseconds for the tokenizer.
+// Bodies beyond this are read on a thread of their own: a few milliseconds for the tokenizer. Those beyond the second,
+// seconds, on another, so that long chats do not wait for them.
 constexpr std::size_t kLargeBody = std::size_t{16} << 10;
+constexpr std::size_t kHugeBody = std::size_t{512} << 10;
 
 // %2F and the like, as clients write the slash of a model's name; what is no escape stays.
 std::string unescaped(std::string_view text) {
@@ -50,6 +52,14 @@ bool key_matches(const std::string& authorization, const std::string& key) {
   const std::string expected = "Bearer " + key;
   return authorization.size() == expected.size() &&
          CRYPTO_memcmp(authorization.data(), expected.data(), expected.size()) == 0;
+}
+
+// Those that a browser's client wants to send, as openai-node its X-Stainless-…: none of them opens anything here.
+std::string allowed_headers(const HttpRequest& request) {
+  const auto is_plain = [](char c) { return is_printable({&c, 1}) || c == ' '; };
+  const std::string& wanted = request.wanted_headers;
+  if (wanted.empty() || !std::ranges::all_of(wanted, is_plain)) return "Authorization, Content-Type, X-Request-Id";
+  return wanted;
 }
 
 Result<Json> parse_body(const std::string& body) {
@@ -113,7 +123,7 @@ void Api::handle(HttpRequest request, const std::shared_ptr<Exchange>& exchange)
   if (request.method == "OPTIONS" && allows_origin(request.origin)) {
     return exchange->respond(204, "", "text/plain",
                              {{"Access-Control-Allow-Methods", "GET, POST, OPTIONS"},
-                              {"Access-Control-Allow-Headers", "Authorization, Content-Type, X-Request-Id"},
+                              {"Access-Control-Allow-Headers", allowed_headers(request)},
                               {"Access-Control-Max-Age", "600"}});
   }
   if (!authorized(request)) {
@@ -185,8 +195,9 @@ void Api::read(HttpRequest& request, const std::shared_ptr<Exchange>& exchange,
   if (request.body.size() <= kLargeBody) return answer(reader(request.body));
   auto wanted = std::make_shared<std::atomic<bool>>(true);
   exchange->on_hang_up([wanted] { *wanted = false; });
-  boost::asio::post(reader_, [exchange, wanted, reader = std::move(reader), answer = std::move(answer),
-                              body = std::move(request.body)] {
+  auto& thread = request.body.size() <= kHugeBody ? reader_ : huge_reader_;
+  boost::asio::post(thread, [exchange, wanted, reader = std::move(reader), answer = std::move(answer),
+                             body = std::move(request.body)] {
     if (!*wanted) return;
     exchange->post([wanted, answer, out = reader(body)]() mutable {
       if (*wanted) answer(std::move(out));

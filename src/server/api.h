@@ -54,8 +54,8 @@ class Api {
   std::int64_t started_;
   std::uint64_t next_id_ = 0;
   bool draining_ = false;
-  /// Reads large bodies, one after the other. Last: it ends while all that it reads with is there.
-  boost::asio::thread_pool reader_{1};
+  /// Each reads large bodies, one after the other. Last: they end while all that they read with is there.
+  boost::asio::thread_pool reader_{1}, huge_reader_{1};
 };
 
 }  // namespace tenon::server

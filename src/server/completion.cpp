@@ -57,6 +57,7 @@ Completion::Completion(ReplyIdentity identity, TimePoint begin, std::shared_ptr<
       include_usage_(request.include_usage),
       continuous_usage_(request.include_usage && request.continuous_usage),
       parallel_tool_calls_(request.parallel_tool_calls),
+      n_(request.n),
       named_call_(request.tool_choice == ToolChoice::kNamed),
       begin_(begin) {}
 
@@ -102,13 +103,17 @@ Status Completion::answer_begins(const generate::Generator& generator, const Par
     choices_.clear();  // cancels those that did start
     return started;
   }
-  if (stream_) {
-    exchange_->begin_events();
-    for (std::size_t i = 0; identity_.chat && i < choices_.size(); ++i) {
-      exchange_->send_event(dump(first_chunk(identity_, static_cast<int>(i), continuous_usage())));
-    }
-  }
   return {};
+}
+
+// With the first delta, as in vLLM: what fails before it is answered with its status, and clients that take the first
+// chunk for the first token measure the prompt's time.
+void Completion::begin_stream() {
+  if (std::exchange(begun_, true)) return;
+  exchange_->begin_events();
+  for (std::size_t i = 0; identity_.chat && i < choices_.size(); ++i) {
+    exchange_->send_event(dump(first_chunk(identity_, static_cast<int>(i), continuous_usage())));
+  }
 }
 
 Status Completion::start_choices(const generate::Generator& generator, const ParsedRequest& request,
@@ -141,6 +146,10 @@ Status Completion::start_choices(const generate::Generator& generator, const Par
 void Completion::on_delta(std::size_t index, generate::Delta delta) {
   if (choices_.empty() || !choices_[index].reply) return;  // hung up
   Choice& choice = choices_[index];
+  const bool last = delta.finish != FinishReason::kNone;
+  const bool failed = last && delta.finish != FinishReason::kStop && delta.finish != FinishReason::kLength;
+  if (stream_ && !failed) begin_stream();
+  if (choices_.empty()) return;  // sending found that the client is gone
   const TimePoint now = std::chrono::steady_clock::now();
   if (delta.completion_tokens > choice.completion_tokens) metrics_.token(choice.times, now, delta.queue_seconds);
   choice.completion_tokens = delta.completion_tokens;
@@ -148,7 +157,6 @@ void Completion::on_delta(std::size_t index, generate::Delta delta) {
   choice.prompt_left -= static_cast<std::int64_t>(delta.prompt_logprobs.size());
   for (auto& token : delta.prompt_logprobs) choice.logprobs.push_back(std::move(token));
   if (delta.logprobs) choice.logprobs.push_back(std::move(*delta.logprobs));
-  const bool last = delta.finish != FinishReason::kNone;
   if (last) {
     choice.finish_reason = finish_reason_name(delta.finish);
     metrics_.finished(choice.finish_reason,
@@ -158,7 +166,7 @@ void Completion::on_delta(std::size_t index, generate::Delta delta) {
                       choice.times, now);
     choice.reply.reset();
     --running_;
-    if (delta.finish != FinishReason::kStop && delta.finish != FinishReason::kLength) return fail(delta);
+    if (failed) return fail(delta);
   }
   if (stream_) {
     send(index, delta);  // which may find that the client is gone
@@ -241,7 +249,7 @@ void Completion::fail(const generate::Delta& last) {
   if (last.finish == FinishReason::kError) TENON_LOG_ERROR("{}: {}", identity_.id, last.error);
   choices_.clear();  // the other choices are wanted no more
   const int status = http_status(error);
-  if (stream_) {
+  if (begun_) {
     exchange_->send_event(dump(error_object(status, error)));
     exchange_->end_events();
   } else {
@@ -251,9 +259,10 @@ void Completion::fail(const generate::Delta& last) {
 
 Usage Completion::usage() const {
   Usage usage{.prompt_tokens = prompt_tokens_};
-  for (const Choice& choice : choices_) {
-    usage.completion_tokens += choice.completion_tokens;
-    usage.cached_tokens += choice.cached_tokens;
+  for (std::size_t i = 0; i < choices_.size(); ++i) {
+    usage.completion_tokens += choices_[i].completion_tokens;
+    // Each prompt counts once, as its first choice found it.
+    if (i % static_cast<std::size_t>(n_) == 0) usage.cached_tokens += choices_[i].cached_tokens;
   }
   return usage;
 }

@@ -49,6 +49,7 @@ class Completion : public std::enable_shared_from_this<Completion> {
                        const std::vector<generate::EncodedPrompt>& prompts);
   Status answer_begins(const generate::Generator& generator, const ParsedRequest& request,
                        const std::vector<generate::EncodedPrompt>& prompts);
+  void begin_stream();
   void on_delta(std::size_t index, generate::Delta delta);
   chat::ReplyParts take_parts(Choice& choice, const generate::Delta& delta);
   ChoiceJson take_call(Choice& choice, const chat::ReplyPart& call);
@@ -64,6 +65,7 @@ class Completion : public std::enable_shared_from_this<Completion> {
   const std::shared_ptr<Exchange> exchange_;
   Metrics& metrics_;
   const bool stream_, include_usage_, continuous_usage_, parallel_tool_calls_;
+  const int n_;            ///< choices for each prompt
   std::string form_;       ///< the parameter that says what the reply must be
   const bool named_call_;  ///< the client has chosen the function itself
   const TimePoint begin_;
@@ -71,7 +73,7 @@ class Completion : public std::enable_shared_from_this<Completion> {
   std::vector<Choice>
       choices_;  ///< those of the first prompt, then of the second, …; empty: nothing is wanted any more
   std::size_t running_ = 0;
-  bool hung_up_ = false;
+  bool hung_up_ = false, begun_ = false;  ///< begun: the stream's headers are sent
 };
 
 }  // namespace tenon::server

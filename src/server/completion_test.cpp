@@ -64,7 +64,7 @@ class FakeEngine final : public engine::Engine {
 class FakeExchange final : public Exchange {
  public:
   void respond(int code, std::string text, std::string, Headers) override { status = code, body = std::move(text); }
-  void begin_events() override {}
+  void begin_events() override { begun = true; }
   void send_event(const std::string& data) override { events.push_back(data); }
   void end_events() override { ended = true; }
   void on_hang_up(std::function<void()> f) override { hang_up = std::move(f); }
@@ -73,7 +73,7 @@ class FakeExchange final : public Exchange {
   int status = 0;
   std::string body;
   std::vector<std::string> events;
-  bool ended = false;
+  bool begun = false, ended = false;
   std::function<void()> hang_up;
 };
 
@@ -192,6 +192,34 @@ TEST_F(CompletionTest, AFailedChoiceEndsTheOthers) {
   EXPECT_THAT(engine_->cancelled, ElementsAre(1, 3));
   engine_->send(2, {.id = 3, .token = 'a'});  // too late: nobody listens
   EXPECT_EQ(exchange_->status, 500);
+}
+
+TEST_F(CompletionTest, AStreamThatFailsBeforeItBeginsHasItsStatus) {
+  start(true);
+  EXPECT_FALSE(exchange_->begun);
+  engine_->send(0, {.id = 1, .finish = engine::FinishReason::kTimeout});
+  EXPECT_EQ(exchange_->status, 504);
+  EXPECT_FALSE(exchange_->begun);
+}
+
+TEST_F(CompletionTest, AStreamThatFailsLaterSaysSo) {
+  start(true);
+  engine_->send(0, {.id = 1, .token = 'a'});
+  EXPECT_TRUE(exchange_->begun);
+  engine_->send(0, {.id = 1, .finish = engine::FinishReason::kError, .error = "broke"});
+  EXPECT_EQ(exchange_->status, 0);
+  EXPECT_EQ(Json::parse(exchange_->events.back())["error"]["type"], "server_error");
+  EXPECT_TRUE(exchange_->ended);
+}
+
+TEST_F(CompletionTest, CachedTokensCountOnceForAllChoicesOfAPrompt) {
+  start(false, true, 3);
+  for (std::size_t i = 0; i < 3; ++i) {
+    engine_->send(i, {.id = i + 1, .token = 'a', .cached_tokens = 2});
+    engine_->send(i, {.id = i + 1, .finish = engine::FinishReason::kStop, .cached_tokens = 2});
+  }
+  const Json usage = Json::parse(exchange_->body)["usage"];
+  EXPECT_EQ(usage["prompt_tokens_details"]["cached_tokens"], 2);
 }
 
 TEST_F(CompletionTest, AHangUpCancelsEveryChoice) {

@@ -107,6 +107,8 @@ Status parse_common(Fields& fields, const RequestDefaults& defaults, std::int64_
   TENON_TRY(fields.integer("priority", INT32_MIN, INT32_MAX, request.priority));
   float timeout = 0;
   TENON_TRY(fields.number("timeout", 0, 1e6, timeout));
+  if (timeout == 0 && fields.find("timeout"))
+    return wrong("timeout", "must be greater than 0; without it there is none");
   request.timeout = static_cast<double>(timeout);
   if (const Json* salt = fields.find("cache_salt")) {
     if (!salt->is_string() || salt->get_ref<const std::string&>().size() > 256) {
@@ -122,10 +124,14 @@ Status parse_common(Fields& fields, const RequestDefaults& defaults, std::int64_
     Fields inner(*options);
     TENON_TRY(inner.boolean("include_usage", out.include_usage));
     TENON_TRY(inner.boolean("continuous_usage_stats", out.continuous_usage));
+    TENON_TRY(inner.only("include_obfuscation", {false}));
     TENON_TRY(inner.no_others());
   }
   TENON_TRY(parse_structure(fields, out.structure));
-  if (const Json* user = fields.find("user"); user && !user->is_string()) return wrong("user", "must be a string");
+  // These say who asks, and change no reply.
+  for (const char* name : {"user", "safety_identifier", "prompt_cache_key"}) {
+    if (const Json* value = fields.find(name); value && !value->is_string()) return wrong(name, "must be a string");
+  }
 
   TENON_TRY(parse_penalties(fields, sampling));
   return parse_choices(fields, out);
@@ -158,6 +164,11 @@ Status check_content(const Json& content) {
   return {};
 }
 
+bool has_calls(const Json& message) {
+  const auto calls = message.find("tool_calls");
+  return calls != message.end() && calls->is_array() && !calls->empty();
+}
+
 // OpenAI's clients send back a call's arguments as text; templates want the object.
 Status read_arguments(Json& message) {
   const auto calls = message.find("tool_calls");
@@ -181,14 +192,18 @@ Status read_arguments(Json& message) {
   return {};
 }
 
-// Parts of text become one string: the text models' templates take nothing else.
+// Parts of text become one string, with line breaks between them as in vLLM: the text models' templates take nothing
+// else. So does no content at all, but beside tool calls, where templates ask for null.
 Json flattened(const Json& messages) {
   Json out = messages;
   for (Json& message : out) {
     const auto content = message.find("content");
-    if (content == message.end() || !content->is_array()) continue;
+    if (content == message.end()) continue;
+    if (content->is_null() && !has_calls(message)) *content = "";
+    if (!content->is_array()) continue;
     std::string text;
-    for (const Json& part : *content) text += part["text"].get<std::string>();
+    for (const Json& part : *content)
+      text += (&part == &content->front() ? "" : "\n") + part["text"].get<std::string>();
     *content = text;
   }
   return out;
@@ -203,6 +218,9 @@ Status parse_messages(Fields& fields, chat::RenderInput& out) {
     const auto role = message.find("role");
     if (role == message.end() || !role->is_string()) return wrong("messages", "has a message without a 'role'");
     if (message.contains("content")) {
+      if (message["content"].is_null() && *role != "assistant") {
+        return wrong("messages", "has a message of the role " + role->dump() + " whose 'content' is null");
+      }
       TENON_TRY(check_content(message["content"]));
     } else if (!message.contains("tool_calls")) {
       return wrong("messages", "has a message without 'content'");
@@ -312,6 +330,10 @@ Status parse_tools(Fields& fields, ParsedRequest& out, chat::RenderInput& input)
   }
   out.tools = true;
   input.tools = *tools;
+  if (out.format.tools == "harmony") {
+    // Its template adds a tool's description to text, which fails without one.
+    for (Json& tool : input.tools) tool["function"].emplace("description", Json(""));
+  }
   return constrain_calls(*tools, choice, out);
 }
 
@@ -351,6 +373,25 @@ Result<chat::RenderInput> parse_conversation(Fields& fields) {
   return input;
 }
 
+// "reasoning_effort", which some templates read.
+Status parse_effort(Fields& fields, bool is_read, chat::RenderInput& input) {
+  const Json* effort = fields.find("reasoning_effort");
+  if (!effort) return {};
+  constexpr std::string_view kEfforts[] = {"none", "minimal", "low", "medium", "high", "xhigh"};
+  if (!effort->is_string() ||
+      std::ranges::find(kEfforts, effort->get_ref<const std::string&>()) == std::end(kEfforts)) {
+    return wrong("reasoning_effort", "must be none, minimal, low, medium, high or xhigh");
+  }
+  if (!is_read) {
+    return unsupported("'reasoning_effort' cannot be used: the chat template of this model does not read it",
+                       "reasoning_effort");
+  }
+  if (!input.kwargs.emplace("reasoning_effort", Json(*effort)).second) {
+    return wrong("reasoning_effort", "is also among 'chat_template_kwargs': give it once");
+  }
+  return {};
+}
+
 Result<ParsedRequest> parse_chat_request(const Json& body, const RequestDefaults& defaults,
                                          const chat::ReplyFormat& format) {
   TENON_TRY(require_object(body));
@@ -359,9 +400,12 @@ Result<ParsedRequest> parse_chat_request(const Json& body, const RequestDefaults
   out.format = format;
   TENON_TRY(parse_common(fields, defaults, 1, out));
   TENON_ASSIGN(chat::RenderInput input, parse_conversation(fields));
-  std::int64_t max_tokens = -1;
+  std::optional<std::int64_t> max_tokens;
   TENON_TRY(fields.integer("max_completion_tokens", 1, INT64_MAX, max_tokens));
-  if (max_tokens >= 0) out.generate.max_tokens = max_tokens;
+  if (max_tokens && out.generate.max_tokens && *max_tokens != *out.generate.max_tokens) {
+    return wrong("max_completion_tokens", "is not the same as 'max_tokens': give one of them");
+  }
+  if (max_tokens) out.generate.max_tokens = max_tokens;
   TENON_TRY(check_min_tokens(out.generate));
   TENON_TRY(fields.boolean("logprobs", out.logprobs));
   int top_logprobs = 0;
@@ -377,11 +421,14 @@ Result<ParsedRequest> parse_chat_request(const Json& body, const RequestDefaults
   TENON_TRY(fields.only("modalities", {Json::array({"text"})}));
   TENON_TRY(fields.only("audio", {}));
   TENON_TRY(fields.only("prediction", {}));
-  TENON_TRY(fields.only("reasoning_effort", {}));
-  TENON_TRY(fields.only("verbosity", {}));
+  TENON_TRY(parse_effort(fields, defaults.template_reads_effort, input));
+  TENON_TRY(fields.only("verbosity", {"medium"}));
   TENON_TRY(fields.only("web_search_options", {}));
   TENON_TRY(fields.only("store", {false}));
-  TENON_TRY(fields.only("metadata", {Json::object()}));
+  // Labels of stored replies, of which there are none.
+  if (const Json* labels = fields.find("metadata"); labels && !labels->is_object()) {
+    return wrong("metadata", "must be an object");
+  }
   TENON_TRY(fields.only("service_tier", {"auto", "default"}));
   if (!defaults.allow_unknown_fields) TENON_TRY(fields.no_others());
   out.prompts.push_back({std::move(input)});

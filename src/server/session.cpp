@@ -151,6 +151,7 @@ class Session : public std::enable_shared_from_this<Session> {
     out.path = std::string(request.target().substr(0, request.target().find('?')));
     out.authorization = std::string(request[http::field::authorization]);
     out.origin = std::string(request[http::field::origin]);
+    out.wanted_headers = std::string(request[http::field::access_control_request_headers]);
     out.request_id = std::string(request["X-Request-Id"]);
     out.body = std::move(request.body());
     begin();

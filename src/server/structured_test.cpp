@@ -45,7 +45,8 @@ TEST(Structure, EachWayToSayIt) {
   EXPECT_EQ(of(R"({"structured_outputs": {"regex": "a+", "json": null}})").kind, Kind::kRegex);
   EXPECT_EQ(of(R"({"guided_json": "{\"type\": \"null\"}"})").param, "guided_json");
   EXPECT_EQ(of(R"({"guided_regex": "a+"})").text, "a+");
-  EXPECT_EQ(of(R"({"guided_choice": ["a\"", "b", "a\""]})").text, R"(start: "a\"" | "b" | "a\"")");
+  EXPECT_EQ(of(R"({"guided_choice": ["a\"", "b", "a\""]})").text,
+            "start: CHOICE\nCHOICE: \"a\\\"\" | \"b\" | \"a\\\"\"");
   EXPECT_EQ(of(R"({"guided_grammar": "start: \"a\""})").text, R"(start: "a")");
   EXPECT_EQ(of(R"({"guided_grammar": "root ::= \"a\""})").kind, Kind::kLark);
   Json text = {{"model", "m"}, {"prompt", "p"}, {"guided_regex", "b"}};
@@ -59,7 +60,7 @@ TEST(Structure, WhatIsWrongNamesTheParameter) {
       {"response_format", R"({"type": "json_object", "json_schema": {"name": "n", "schema": {}}})"},
       {"response_format", R"({"type": "json_schema"})"},
       {"response_format", R"({"type": "json_schema", "json_schema": {"schema": {}}})"},
-      {"response_format", R"({"type": "json_schema", "json_schema": {"name": "n"}})"},
+      {"response_format", R"({"type": "json_schema", "json_schema": {"name": "n", "schema": 5}})"},
       {"response_format", R"({"type": "json_schema", "json_schema": {"name": "n", "schema": 5}})"},
       {"response_format", R"({"type": "json_schema", "json_schema": {"name": "n", "schema": {}, "strict": "yes"}})"},
       {"response_format", R"({"type": "json_schema", "json_schema": {"name": "n", "schema": {}, "more": 1}})"},

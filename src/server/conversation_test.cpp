@@ -1,0 +1,77 @@
+// Messages and tools of a chat request: what the chat template is given.
+#include <gtest/gtest.h>
+
+#include "server/openai.h"
+
+namespace tenon::server {
+namespace {
+
+Result<ParsedRequest> parse(const Json& fields, const RequestDefaults& defaults = {},
+                            const chat::ReplyFormat& format = {}) {
+  Json body = {{"model", "m"}, {"messages", Json::array({{{"role", "user"}, {"content", "hi"}}})}};
+  for (const auto& [key, value] : fields.items()) body[key] = value;
+  return parse_chat_request(body, defaults, format);
+}
+
+chat::RenderInput input(const Json& fields, const RequestDefaults& defaults = {},
+                        const chat::ReplyFormat& format = {}) {
+  const auto parsed = parse(fields, defaults, format);
+  EXPECT_TRUE(parsed) << fields << ": " << parsed.error().message;
+  return parsed ? std::get<chat::RenderInput>(parsed->prompts[0].value) : chat::RenderInput{};
+}
+
+std::string refused_param(const Json& fields, const RequestDefaults& defaults = {}) {
+  const auto parsed = parse(fields, defaults);
+  EXPECT_FALSE(parsed) << fields;
+  return parsed ? "" : parsed.error().param;
+}
+
+Json messages(const char* list) { return {{"messages", Json::parse(list)}}; }
+
+TEST(Conversation, PartsOfTextBecomeLinesOfOneString) {
+  const Json fields = messages(R"([{"role": "user", "content": [{"type": "text", "text": "a"},
+                                                                {"type": "text", "text": "b"}]}])");
+  EXPECT_EQ(input(fields).messages[0]["content"], "a\nb");
+}
+
+TEST(Conversation, NoContentIsNoTextButBesideCalls) {
+  EXPECT_EQ(input(messages(R"([{"role": "assistant", "content": null}])")).messages[0]["content"], "");
+  EXPECT_EQ(input(messages(R"([{"role": "assistant", "content": null, "tool_calls": []}])")).messages[0]["content"],
+            "");
+  const Json called = messages(R"([{"role": "assistant", "content": null,
+                                    "tool_calls": [{"function": {"name": "f", "arguments": "{}"}}]}])");
+  EXPECT_TRUE(input(called).messages[0]["content"].is_null());
+}
+
+TEST(Conversation, BadMessagesAreErrors) {
+  for (const char* list :
+       {"3", "[]", "{}", "[5]", "[[]]", R"([{"content": "x"}])", R"([{"role": 1, "content": "x"}])",
+        R"([{"role": "user"}])", R"([{"role": "user", "content": null}])", R"([{"role": "user", "content": 5}])",
+        R"([{"role": "user", "content": ["x"]}])", R"([{"role": "user", "content": [{"text": "x"}]}])",
+        R"([{"role": "user", "content": [{"type": "text"}]}])",
+        R"([{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "x"}}]}])"}) {
+    EXPECT_EQ(refused_param({{"messages", Json::parse(list)}}), "messages") << list;
+  }
+  const auto none = parse_chat_request({{"model", "m"}});
+  ASSERT_FALSE(none);
+  EXPECT_EQ(none.error().param, "messages");
+}
+
+TEST(Conversation, EffortGoesToTheTemplateThatReadsIt) {
+  const RequestDefaults reads = {.template_reads_effort = true};
+  EXPECT_EQ(input({{"reasoning_effort", "low"}}, reads).kwargs["reasoning_effort"], "low");
+  EXPECT_EQ(refused_param({{"reasoning_effort", "low"}}), "reasoning_effort");
+  for (const Json& effort : {Json("much"), Json(1)})
+    EXPECT_EQ(refused_param({{"reasoning_effort", effort}}, reads), "reasoning_effort");
+  const Json twice = {{"reasoning_effort", "low"}, {"chat_template_kwargs", {{"reasoning_effort", "high"}}}};
+  EXPECT_EQ(refused_param(twice, reads), "reasoning_effort");
+}
+
+TEST(Conversation, GptOssHasADescriptionOfEachTool) {
+  const Json fields = {{"tools", Json::array({{{"type", "function"}, {"function", {{"name", "f"}}}}})}};
+  EXPECT_EQ(input(fields, {}, {.tools = "harmony", .reasoning = "harmony"}).tools[0]["function"]["description"], "");
+  EXPECT_FALSE(input(fields, {}, {.tools = "hermes"}).tools[0]["function"].contains("description"));
+}
+
+}  // namespace
+}  // namespace tenon::server
