@@ -230,6 +230,10 @@ TEST(ServeApi, OtherOriginsAreRefusedUnlessAllowed) {
   EXPECT_EQ(preflight.status, 204);
   EXPECT_THAT(preflight.headers.at("access-control-allow-headers"), HasSubstr("Authorization"));
   EXPECT_NE(request(server.port(), "OPTIONS", "/v1/chat/completions", "", other).status, 204);
+  Headers asks = mine;
+  asks.emplace_back("Access-Control-Request-Headers", "authorization,x-stainless-lang");
+  EXPECT_EQ(request(server.port(), "OPTIONS", "/v1/models", "", asks).headers.at("access-control-allow-headers"),
+            "authorization,x-stainless-lang");
 }
 
 TEST(ServeApi, Metrics) {

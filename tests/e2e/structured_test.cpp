@@ -140,6 +140,12 @@ number ::= [0-9] [0-9]?
     EXPECT_THAT(choices, testing::Contains(Json(text(seed, {{"guided_choice", choices}}))));
     EXPECT_THAT(choices, testing::Contains(Json(text(seed, {{"structured_outputs", {{"choice", choices}}}}))));
   }
+  Json many = Json::array();
+  for (int i = 0; i < 4096; ++i) many.push_back("word " + std::to_string(i));
+  EXPECT_THAT(many, testing::Contains(Json(text(0, {{"structured_outputs", {{"choice", many}}}}))));
+  // One that begins another may end there.
+  const Json begins = {{"structured_outputs", {{"choice", {"a", "ab"}}}}, {"logit_bias", {{"2", 100}}}};
+  EXPECT_EQ(text(0, begins), "a");
 }
 
 Json tool(const char* name, Json parameters) {
