@@ -91,7 +91,7 @@ TEST(Logprobs, OfChatWholeAndStreamed) {
     EXPECT_EQ(token["top_logprobs"][0]["logprob"], token["logprob"]);
     std::string bytes;
     for (const Json& byte : token["bytes"]) bytes += static_cast<char>(byte.get<int>());
-    EXPECT_EQ(bytes, token["token"]);
+    EXPECT_EQ(bytes, token["token"].get<std::string>());
   }
   body["stream"] = true;
   EXPECT_EQ(joined(post(server.port(), "/v1/chat/completions", body)).at(0)["logprobs"]["content"], content);
