@@ -213,7 +213,7 @@ TEST(Structured, AForcedCallInHarmonyIsACallOrReasoning) {
   int calls = 0;
   for (int seed = 0; seed < 12; ++seed) {
     Json body = chat_body(seed, 200);
-    body["tools"] = {tool("weather", kWeather)};
+    body["tools"] = Json::array({tool("weather", kWeather)});
     body["tool_choice"] = "required";
     const Json choice = choice_of(post(server.port(), "/v1/chat/completions", body));
     const Json& message = choice["message"];
