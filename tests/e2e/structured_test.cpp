@@ -270,7 +270,7 @@ TEST(Structured, WhatCannotBeCompiledIsRefusedAndTheServerGoesOn) {
   const HttpReply reply = post(server.port(), "/v1/chat/completions", bomb);
   EXPECT_TRUE(reply.status == 200 || reply.json()["error"]["param"] == "guided_regex") << reply.body;
   Json forced = chat_body(1, 5);
-  forced["tools"] = {tool("f", {{"type", "object"}, {"properties", {{"x", {{"type", "nothing"}}}}}})};
+  forced["tools"] = Json::array({tool("f", {{"type", "object"}, {"properties", {{"x", {{"type", "nothing"}}}}}})});
   forced["tool_choice"] = "required";
   const HttpReply tools = post(server.port(), "/v1/chat/completions", forced);
   EXPECT_EQ(tools.status, 400);
