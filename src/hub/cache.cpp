@@ -187,10 +187,14 @@ Result<Snapshot> RepoCache::find(const std::string& repo, const std::string& rev
     out.gguf_path = out.directory + "/" + gguf_parts(gguf_file).front();
     return out;
   }
+  if (const auto modules = read_file(out.directory + "/modules.json", kMaxModules)) {
+    for (const ModuleConfig& config : configs_of_modules(*modules)) {
+      if (config.needed && !has(commit, config.file)) return lacks(config.file);
+    }
+  }
   if (has(commit, "model.safetensors")) return out;
   const std::string index = "model.safetensors.index.json";
   if (!has(commit, index)) return lacks("model.safetensors");
-  constexpr std::size_t kMaxIndex = std::size_t{256} << 20;
   TENON_ASSIGN(const std::string text, read_file(out.directory + "/" + index, kMaxIndex));
   TENON_ASSIGN(const auto shards, shards_of_index(text, out.directory + "/" + index));
   for (const std::string& shard : shards) {

@@ -43,6 +43,8 @@ class Fetch {
   Result<RemoteFile> look_up(HttpClient& http, const std::string& commit, const std::string& file);
   /// Makes files of a commit be in its snapshot.
   Status get(const std::string& commit, const std::vector<std::string>& files);
+  /// What the lists among the chosen files name: shards of weights, configs of modules.
+  Result<std::vector<std::string>> listed_files(const Info& info, const FileChoice& choice) const;
   Status check_space(const std::vector<RemoteFile>& files) const;
   /// f(client, i) for each i < n on several threads; the first error ends all.
   template <class F>
@@ -195,6 +197,22 @@ Status Fetch::get(const std::string& commit, const std::vector<std::string>& fil
   });
 }
 
+Result<std::vector<std::string>> Fetch::listed_files(const Info& info, const FileChoice& choice) const {
+  const std::string directory = cache_.snapshot_dir(info.commit) + "/";
+  std::vector<std::string> files;
+  if (!choice.index.empty()) {
+    TENON_ASSIGN(const std::string text, read_file(directory + choice.index, kMaxIndex));
+    TENON_ASSIGN(files, shards_of_index(text, repo_ + "/" + choice.index));
+  }
+  if (!choice.modules.empty()) {
+    TENON_ASSIGN(const std::string text, read_file(directory + choice.modules, kMaxModules));
+    for (const ModuleConfig& config : configs_of_modules(text)) {
+      if (std::ranges::find(info.files, config.file) != info.files.end()) files.push_back(config.file);
+    }
+  }
+  return files;
+}
+
 Result<Snapshot> Fetch::run() {
   auto cached = cache_.find(repo_, request_.revision, gguf_file_);
   if (config_.offline) {
@@ -213,14 +231,9 @@ Result<Snapshot> Fetch::run() {
   TENON_ASSIGN(FileChoice choice, choose_files(repo_, info->files, gguf_file_));
   TENON_TRY(cache_.prepare());
   TENON_TRY(get(info->commit, choice.files));
-  if (!choice.index.empty()) {
-    const std::string index = cache_.snapshot_dir(info->commit) + "/" + choice.index;
-    constexpr std::size_t kMaxIndex = std::size_t{256} << 20;
-    TENON_ASSIGN(const std::string text, read_file(index, kMaxIndex));
-    TENON_ASSIGN(const auto shards, shards_of_index(text, repo_ + "/" + choice.index));
-    TENON_TRY(get(info->commit, shards));
-    choice.files.insert(choice.files.end(), shards.begin(), shards.end());
-  }
+  TENON_ASSIGN(const std::vector<std::string> listed, listed_files(*info, choice));
+  TENON_TRY(get(info->commit, listed));
+  choice.files.insert(choice.files.end(), listed.begin(), listed.end());
   // Last, so that a revision never leads to half a snapshot.
   TENON_TRY(cache_.write_ref(request_.revision, info->commit));
   Snapshot out{.directory = cache_.snapshot_dir(info->commit), .commit = info->commit, .files = choice.files};
