@@ -51,7 +51,7 @@ struct Snapshot {
   std::string commit;              ///< 40 hex digits
   std::vector<std::string> files;  ///< relative to `directory`
   std::string gguf_path;           ///< the GGUF file to open (the first, if it is split); empty for SafeTensors
-  bool from_cache = false;         ///< the hub was not asked, or did not answer
+  bool from_cache = false;         ///< the hub was not asked, or did not give it
 };
 
 /// Files of a model: configuration, tokenizer, chat template and SafeTensors weights (or the one GGUF file asked for).

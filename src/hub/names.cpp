@@ -39,14 +39,6 @@ bool is_side_file(std::string_view name) {
          (name.starts_with("sentence_") && name.ends_with("_config.json")) || name.starts_with("chat_template.");
 }
 
-std::string list(const std::vector<std::string>& names) {
-  constexpr std::size_t kShown = 12;
-  std::string text;
-  for (std::size_t i = 0; i < names.size() && i < kShown; ++i) text += (i ? ", " : "") + shown(names[i]);
-  if (names.size() > kShown) text += " and " + std::to_string(names.size() - kShown) + " more";
-  return text;
-}
-
 Result<FileChoice> choose_gguf(const std::string& repo, const std::vector<std::string>& all, const std::string& file,
                                const std::vector<std::string>& ggufs) {
   FileChoice choice;
@@ -75,6 +67,14 @@ std::string shown(std::string_view name) {
   std::string text(name.substr(0, kShown));
   for (char& c : text) c = static_cast<unsigned char>(c) < 0x20 || c == 0x7f ? '?' : c;
   return name.size() > kShown ? text + "…" : text;
+}
+
+std::string list(const std::vector<std::string>& names) {
+  constexpr std::size_t kShown = 12;
+  std::string text;
+  for (std::size_t i = 0; i < names.size() && i < kShown; ++i) text += (i ? ", " : "") + shown(names[i]);
+  if (names.size() > kShown) text += " and " + std::to_string(names.size() - kShown) + " more";
+  return text;
 }
 
 std::string in_quotes(std::string_view name) { return std::string(1, '"').append(shown(name)).append(1, '"'); }

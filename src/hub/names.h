@@ -26,6 +26,7 @@ bool is_safe_file_name(std::string_view name);
 /// A name from outside, for a message: without control characters, and not endless.
 std::string shown(std::string_view name);
 std::string in_quotes(std::string_view name);
+std::string list(const std::vector<std::string>& names);  ///< "a, b": the first dozen
 
 /// What to download, in two steps: which shards and modules there are is known when their lists are here.
 struct FileChoice {
