@@ -91,9 +91,13 @@ Result<HttpResponse> Fetch::metadata(HttpClient& http, bool head, const std::str
   for (int attempt = 0;; ++attempt) {
     auto response = head ? http.head(url) : http.get(url);
     const bool again = response ? worth_a_retry(*response) : response.error().code == ErrorCode::kUnavailable;
-    if (!again || attempt >= retries || !wait_to_retry(config_, attempt, response ? &*response : nullptr, stop_)) {
-      return response;
-    }
+    const int allowed = http.unreachable() ? std::min(retries, config_.connect_retries) : retries;
+    if (!again || attempt >= allowed) return response;
+    TENON_LOG_WARN("{}; trying again ({} of {})",
+                   response ? config_.endpoint + " answers with HTTP status " + std::to_string(response->status)
+                            : response.error().message,
+                   attempt + 1, allowed);
+    if (!wait_to_retry(config_, attempt, response ? &*response : nullptr, stop_)) return response;
   }
 }
 
@@ -231,7 +235,7 @@ Result<Snapshot> Fetch::run() {
   if (config_.offline) {
     if (cached) return cached;
     return fail(ErrorCode::kUnavailable,
-                cached.error().message + ", and HF_HUB_OFFLINE forbids a download; unset it, or fetch the model first");
+                cached.error().message + "; HF_HUB_OFFLINE forbids a download: unset it, or fetch the model first");
   }
   // With a copy at hand there is no point in waiting long for a hub that does not answer.
   const auto info = repo_info(cached ? 0 : config_.retries);

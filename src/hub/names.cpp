@@ -13,9 +13,6 @@
 namespace tenon::hub {
 namespace {
 
-constexpr const char* kSingle = "model.safetensors";
-constexpr const char* kIndex = "model.safetensors.index.json";
-constexpr const char* kModules = "modules.json";
 constexpr std::size_t kMaxFileName = 1024;
 
 // One part of a repo id, by the hub's own rule: letters, digits, '-', '_', '.'; no ".." or "--"; at most 96 characters.

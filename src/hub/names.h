@@ -9,6 +9,10 @@
 
 namespace tenon::hub {
 
+inline constexpr const char* kSingle = "model.safetensors";
+inline constexpr const char* kIndex = "model.safetensors.index.json";
+inline constexpr const char* kModules = "modules.json";
+
 /// A request's repo and, for "org/name/file.gguf", the file.
 struct RepoName {
   std::string repo;

@@ -13,6 +13,7 @@
 namespace tenon::e2e {
 namespace {
 
+using testing::AllOf;
 using testing::HasSubstr;
 using testing::Not;
 namespace fs = std::filesystem;
@@ -27,6 +28,14 @@ class HubId : public testing::Test {
   }
   ~HubId() override {
     for (const char* name : {"HF_ENDPOINT", "HF_HUB_CACHE", "HF_HUB_OFFLINE"}) ::unsetenv(name);
+  }
+  /// What `tenon inspect MODEL`, which must fail, says.
+  std::string sentence(const std::string& model) {
+    hub_.sync();
+    const Finished end = run({"inspect", model});
+    EXPECT_EQ(end.status, 1) << end.out << end.err;
+    const auto at = end.err.find("tenon: ");
+    return at == std::string::npos ? end.err : end.err.substr(at);
   }
   /// All files below `directory` make the repo org/name.
   void upload(const fs::path& directory) {
@@ -69,6 +78,37 @@ TEST_F(HubId, AnEmbedderGivesTheVectorsOfItsDirectory) {
   ASSERT_EQ(got.status, 0) << got.err;
   EXPECT_EQ(got.out, want.out);
   EXPECT_THAT(got.err, Not(HasSubstr("has no modules.json")));
+}
+
+TEST_F(HubId, ErrorsBeginWithWhatTheHubSays) {
+  hub_.files = {{"config.json", {.contents = "{}"}}, {"model.safetensors", {.contents = "x", .lfs = true}}};
+  hub_.gated = true;
+  // Of which file is a matter of luck.
+  EXPECT_THAT(sentence("org/name"), AllOf(testing::StartsWith("tenon: org/name/"),
+                                          HasSubstr(" is gated: accept its terms"), Not(HasSubstr("nor is there"))));
+  hub_.gated = false;
+  EXPECT_THAT(sentence("org/absent"), AllOf(testing::StartsWith("tenon: org/absent does not exist on " + hub_.url()),
+                                            HasSubstr("; nor is there a file or directory org/absent\n")));
+  EXPECT_THAT(sentence("smollm2"),
+              AllOf(testing::StartsWith("tenon: smollm2 does not exist on "),
+                    HasSubstr("; nor is there a file or directory smollm2 (hub ids have the form org/name)")));
+}
+
+TEST_F(HubId, AnUnreachableHubIsToldSoonAndWhileItIsTried) {
+  ::setenv("HF_ENDPOINT", "http://127.0.0.1:1", 1);
+  const Finished end = run({"inspect", "smollm2"}, 5);
+  EXPECT_EQ(end.status, 1);
+  EXPECT_THAT(end.err, AllOf(HasSubstr("info there is no file or directory smollm2; looking for a model of that name"),
+                             HasSubstr("warning cannot reach 127.0.0.1:1"), HasSubstr("; trying again (1 of 1)"),
+                             HasSubstr("tenon: cannot reach 127.0.0.1:1")));
+}
+
+TEST_F(HubId, OfflineSaysWhatTheCacheLacks) {
+  hub_.files = {{"config.json", {.contents = "{}"}}, {"model.safetensors", {.contents = "x", .lfs = true}}};
+  sentence("org/name");  // downloads both; they make no model
+  ::setenv("HF_HUB_OFFLINE", "1", 1);
+  EXPECT_THAT(sentence("org/name"), AllOf(HasSubstr("tokenizer.json is missing; HF_HUB_OFFLINE forbids a download"),
+                                          testing::StartsWith("tenon: org/name (main) is only in part in the cache ")));
 }
 
 }  // namespace
