@@ -10,6 +10,7 @@
 #include <cstdio>
 #include <cstring>
 #include <filesystem>
+#include <iterator>
 
 #include "base/file.h"
 #include "base/log.h"
@@ -48,6 +49,26 @@ std::vector<std::string> files_below(const std::string& directory) {
   }
   std::sort(files.begin(), files.end());
   return files;
+}
+
+// What a snapshot needs to be loaded and served; of its shards, those that its index names.
+Result<std::vector<std::string>> needed_of_checkpoint(const std::string& directory) {
+  std::vector<std::string> needed = {"config.json", "tokenizer.json"};
+  if (const auto modules = read_file(directory + "/" + kModules, kMaxModules)) {
+    for (const ModuleConfig& config : configs_of_modules(*modules)) {
+      if (config.needed) needed.push_back(config.file);
+    }
+  }
+  std::error_code ignored;
+  const std::string index = directory + "/" + kIndex;
+  if (fs::exists(directory + "/" + kSingle, ignored) || !fs::exists(index, ignored)) {
+    needed.emplace_back(kSingle);
+    return needed;
+  }
+  TENON_ASSIGN(const std::string text, read_file(index, kMaxIndex));
+  TENON_ASSIGN(const auto shards, shards_of_index(text, index));
+  needed.insert(needed.end(), shards.begin(), shards.end());
+  return needed;
 }
 
 }  // namespace
@@ -167,36 +188,36 @@ std::string RepoCache::read_ref(const std::string& revision) const {
 
 Result<Snapshot> RepoCache::find(const std::string& repo, const std::string& revision,
                                  const std::string& gguf_file) const {
-  const auto missing = [&](const std::string& what) { return fail(ErrorCode::kNotFound, what); };
   std::string commit = read_ref(revision);
   if (commit.empty() && is_commit(revision)) commit = revision;
+  const std::string what = repo + " (" + revision + ")";
   std::error_code ignored;
   if (commit.empty() || !fs::is_directory(snapshot_dir(commit), ignored)) {
-    return missing(repo + " (" + revision + ") is not in the cache " + cache_dir_);
+    return fail(ErrorCode::kNotFound, what + " is not in the cache " + cache_dir_);
   }
   Snapshot out{.directory = snapshot_dir(commit), .commit = commit, .from_cache = true};
   out.files = files_below(out.directory);
-  const auto lacks = [&](const std::string& file) {
-    return missing(repo + " (" + revision + ") is only in part in the cache " + cache_dir_ + ": " + file +
-                   " is missing");
-  };
+  std::vector<std::string> ggufs;
+  std::ranges::copy_if(out.files, std::back_inserter(ggufs), [](const auto& file) { return file.ends_with(".gguf"); });
+
+  std::vector<std::string> needed;
   if (!gguf_file.empty()) {
-    for (const std::string& part : gguf_parts(gguf_file)) {
-      if (!has(commit, part)) return lacks(part);
-    }
-    out.gguf_path = out.directory + "/" + gguf_parts(gguf_file).front();
-    return out;
+    needed = gguf_parts(gguf_file);
+    out.gguf_path = out.directory + "/" + needed.front();
+  } else {
+    TENON_ASSIGN(needed, needed_of_checkpoint(out.directory));
   }
-  if (has(commit, "model.safetensors")) return out;
-  const std::string index = "model.safetensors.index.json";
-  if (!has(commit, index)) return lacks("model.safetensors");
-  constexpr std::size_t kMaxIndex = std::size_t{256} << 20;
-  TENON_ASSIGN(const std::string text, read_file(out.directory + "/" + index, kMaxIndex));
-  TENON_ASSIGN(const auto shards, shards_of_index(text, out.directory + "/" + index));
-  for (const std::string& shard : shards) {
-    if (!has(commit, shard)) return lacks(shard);
+  std::vector<std::string> missing;
+  std::ranges::copy_if(needed, std::back_inserter(missing), [&](const auto& file) { return !has(commit, file); });
+  if (missing.empty()) return out;
+  if (gguf_file.empty() && !ggufs.empty() && std::ranges::find(missing, kSingle) != missing.end()) {
+    return fail(ErrorCode::kNotFound, what + " has no SafeTensors in the cache " + cache_dir_ + ", but GGUF files: " +
+                                          list(ggufs) + "; name one of them, as in " + repo + "/" + ggufs.front());
   }
-  return out;
+  std::string message = what + " is only in part in the cache " + cache_dir_ + ": " + list(missing) +
+                        (missing.size() == 1 ? " is missing" : " are missing");
+  if (!gguf_file.empty() && !ggufs.empty()) message += "; its GGUF files there are " + list(ggufs);
+  return fail(ErrorCode::kNotFound, message);
 }
 
 }  // namespace tenon::hub

@@ -14,6 +14,10 @@
 
 namespace tenon::hub {
 
+// Longer lists than these are no lists.
+constexpr std::size_t kMaxIndex = std::size_t{256} << 20;
+constexpr std::size_t kMaxModules = std::size_t{1} << 20;
+
 /// An exclusive lock between processes and threads, by flock() like huggingface_hub's; released with the object.
 class FileLock {
  public:

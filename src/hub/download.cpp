@@ -211,10 +211,9 @@ Error error_of_response(const HttpResponse& response, const HubConfig& config, c
   if (code == "EntryNotFound") return {ErrorCode::kNotFound, what + " does not exist on " + config.endpoint};
   if (code == "DisabledRepo") return {ErrorCode::kPermissionDenied, what + " was disabled on " + config.endpoint};
   if (code == "RepoNotFound" || response.status == 404 || (response.status == 401 && code.empty())) {
-    return {denied ? ErrorCode::kPermissionDenied : ErrorCode::kNotFound,
-            what + " does not exist on " + config.endpoint + ", or is private: check its name" +
-                (config.token.empty() ? ", or set HF_TOKEN to a token that may read it"
-                                      : " and whether your HF_TOKEN may read it")};
+    return {ErrorCode::kNotFound, what + " does not exist on " + config.endpoint + ", or is private: check its name" +
+                                      (config.token.empty() ? ", or set HF_TOKEN to a token that may read it"
+                                                            : " and whether your HF_TOKEN may read it")};
   }
   std::string message = what + ": " + config.endpoint + " answered with HTTP status " + std::to_string(response.status);
   if (const std::string detail = response.header("x-error-message"); !detail.empty()) message += ": " + shown(detail);

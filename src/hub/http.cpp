@@ -185,6 +185,9 @@ Result<HttpResponse> HttpClient::hop(const std::string& method, const std::strin
   curl_easy_setopt(c, CURLOPT_NOPROGRESS, 0L);
 
   const CURLcode code = curl_easy_perform(c);
+  curl_off_t until_sent = 0;
+  curl_easy_getinfo(c, CURLINFO_PRETRANSFER_TIME_T, &until_sent);
+  unreachable_ = code != CURLE_OK && until_sent == 0;
   if (!t.sink_status) return std::unexpected(t.sink_status.error());
   if (code == CURLE_ABORTED_BY_CALLBACK) return fail(ErrorCode::kCancelled, "the download was stopped");
   Url parsed;

@@ -47,6 +47,8 @@ class HttpClient {
   /// GET into a sink, from byte `offset` on (by Range, if it is not 0). Other answers than 200 and 206 return as they
   /// are, with the start of their body.
   Result<HttpResponse> download(const std::string& url, std::int64_t offset, const HttpSink& sink);
+  /// Whether the last request failed before it could be sent: no address, no connection, no TLS.
+  bool unreachable() const { return unreachable_; }
 
  private:
   struct Transfer;
@@ -59,6 +61,7 @@ class HttpClient {
   const HubConfig& config_;
   const std::atomic<bool>* stop_;
   std::unique_ptr<Curl> curl_;
+  bool unreachable_ = false;
 };
 
 /// The path of a URL: each part percent-encoded, slashes kept.

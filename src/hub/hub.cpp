@@ -39,10 +39,14 @@ class Fetch {
     std::vector<std::string> files;
   };
   Result<Info> repo_info(int retries);
+  /// The snapshot of the commit, with what is missing downloaded.
+  Result<Snapshot> bring(const Info& info);
   Result<HttpResponse> metadata(HttpClient& http, bool head, const std::string& url, int retries);
   Result<RemoteFile> look_up(HttpClient& http, const std::string& commit, const std::string& file);
   /// Makes files of a commit be in its snapshot.
   Status get(const std::string& commit, const std::vector<std::string>& files);
+  /// What the lists among the chosen files name: shards of weights, configs of modules.
+  Result<std::vector<std::string>> listed_files(const Info& info, const FileChoice& choice) const;
   Status check_space(const std::vector<RemoteFile>& files) const;
   /// f(client, i) for each i < n on several threads; the first error ends all.
   template <class F>
@@ -53,6 +57,7 @@ class Fetch {
   const HubConfig& config_;
   const std::string repo_, gguf_file_;
   const RepoCache cache_;
+  bool unwritable_ = false;  ///< something was missing, and the cache could not take it
   std::atomic<bool> stop_{false};
   std::mutex progress_mutex_;
   std::vector<std::int64_t> done_;  ///< of each file of this get()
@@ -86,9 +91,13 @@ Result<HttpResponse> Fetch::metadata(HttpClient& http, bool head, const std::str
   for (int attempt = 0;; ++attempt) {
     auto response = head ? http.head(url) : http.get(url);
     const bool again = response ? worth_a_retry(*response) : response.error().code == ErrorCode::kUnavailable;
-    if (!again || attempt >= retries || !wait_to_retry(config_, attempt, response ? &*response : nullptr, stop_)) {
-      return response;
-    }
+    const int allowed = http.unreachable() ? std::min(retries, config_.connect_retries) : retries;
+    if (!again || attempt >= allowed) return response;
+    TENON_LOG_WARN("{}; trying again ({} of {})",
+                   response ? config_.endpoint + " answers with HTTP status " + std::to_string(response->status)
+                            : response.error().message,
+                   attempt + 1, allowed);
+    if (!wait_to_retry(config_, attempt, response ? &*response : nullptr, stop_)) return response;
   }
 }
 
@@ -103,7 +112,12 @@ Result<Fetch::Info> Fetch::repo_info(int retries) {
                                              revision ? "revision " + request_.revision + " of " + repo_ : repo_));
   }
   const std::string where = "the hub's answer about " + repo_;
-  TENON_ASSIGN(const Json json, parse_json(response.body, where));
+  const auto answer = parse_json(response.body, where);
+  if (!answer) {
+    return fail(ErrorCode::kUnavailable, where + " is no JSON; check HF_ENDPOINT (" + config_.endpoint +
+                                             "), and whether this network wants a login first");
+  }
+  const Json& json = *answer;
   Info info;
   if (!json.is_object() || !json.contains("sha") || !json["sha"].is_string() || !json.contains("siblings") ||
       !json["siblings"].is_array()) {
@@ -178,6 +192,11 @@ Status Fetch::get(const std::string& commit, const std::vector<std::string>& fil
   for (const std::string& file : files) {
     if (!cache_.has(commit, file)) missing.push_back(file);
   }
+  if (missing.empty()) return {};  // also of a cache that cannot be written to
+  if (const Status prepared = cache_.prepare(); !prepared) {
+    unwritable_ = true;
+    return wrap(prepared.error(), repo_ + " lacks " + list(missing) + " in the cache");
+  }
   std::vector<RemoteFile> remote(missing.size());
   TENON_TRY(parallel(missing.size(), [&](HttpClient& http, std::size_t i) -> Status {
     TENON_ASSIGN(remote[i], look_up(http, commit, missing[i]));
@@ -195,35 +214,61 @@ Status Fetch::get(const std::string& commit, const std::vector<std::string>& fil
   });
 }
 
+Result<std::vector<std::string>> Fetch::listed_files(const Info& info, const FileChoice& choice) const {
+  const std::string directory = cache_.snapshot_dir(info.commit) + "/";
+  std::vector<std::string> files;
+  if (!choice.index.empty()) {
+    TENON_ASSIGN(const std::string text, read_file(directory + choice.index, kMaxIndex));
+    TENON_ASSIGN(files, shards_of_index(text, repo_ + "/" + choice.index));
+  }
+  if (!choice.modules.empty()) {
+    TENON_ASSIGN(const std::string text, read_file(directory + choice.modules, kMaxModules));
+    for (const ModuleConfig& config : configs_of_modules(text)) {
+      if (std::ranges::find(info.files, config.file) != info.files.end()) files.push_back(config.file);
+    }
+  }
+  return files;
+}
+
 Result<Snapshot> Fetch::run() {
   auto cached = cache_.find(repo_, request_.revision, gguf_file_);
   if (config_.offline) {
     if (cached) return cached;
     return fail(ErrorCode::kUnavailable,
-                cached.error().message + ", and HF_HUB_OFFLINE forbids a download; unset it, or fetch the model first");
+                cached.error().message + "; HF_HUB_OFFLINE forbids a download: unset it, or fetch the model first");
   }
   // With a copy at hand there is no point in waiting long for a hub that does not answer.
-  auto info = repo_info(cached ? 0 : config_.retries);
-  if (!info) {
-    if (info.error().code != ErrorCode::kUnavailable) return std::unexpected(info.error());
-    if (!cached) return fail(info.error().code, info.error().message + "; and " + cached.error().message);
-    TENON_LOG_WARN("{}; using {} from the cache", info.error().message, cached->directory);
+  const auto info = repo_info(cached ? 0 : config_.retries);
+  if (!info && cached) {
+    // Whatever the hub says: an expired token, or a portal in its place, makes the copy no worse.
+    TENON_LOG_WARN("{}; using the copy in the cache, {}", info.error().message, cached->directory);
     return cached;
   }
-  TENON_ASSIGN(FileChoice choice, choose_files(repo_, info->files, gguf_file_));
-  TENON_TRY(cache_.prepare());
-  TENON_TRY(get(info->commit, choice.files));
-  if (!choice.index.empty()) {
-    const std::string index = cache_.snapshot_dir(info->commit) + "/" + choice.index;
-    constexpr std::size_t kMaxIndex = std::size_t{256} << 20;
-    TENON_ASSIGN(const std::string text, read_file(index, kMaxIndex));
-    TENON_ASSIGN(const auto shards, shards_of_index(text, repo_ + "/" + choice.index));
-    TENON_TRY(get(info->commit, shards));
-    choice.files.insert(choice.files.end(), shards.begin(), shards.end());
+  if (!info) {
+    if (info.error().code != ErrorCode::kUnavailable) return std::unexpected(info.error());
+    return fail(info.error().code, info.error().message + "; and " + cached.error().message);
   }
-  // Last, so that a revision never leads to half a snapshot.
-  TENON_TRY(cache_.write_ref(request_.revision, info->commit));
-  Snapshot out{.directory = cache_.snapshot_dir(info->commit), .commit = info->commit, .files = choice.files};
+  Result<Snapshot> snapshot = bring(*info);
+  // An older commit that is whole; of the same commit, what is missing is known to be needed.
+  if (!snapshot && unwritable_ && cached && cached->commit != info->commit) {
+    TENON_LOG_WARN("{}; using the older copy in the cache, {}", snapshot.error().message, cached->directory);
+    return cached;
+  }
+  return snapshot;
+}
+
+Result<Snapshot> Fetch::bring(const Info& info) {
+  TENON_ASSIGN(FileChoice choice, choose_files(repo_, info.files, gguf_file_));
+  TENON_TRY(get(info.commit, choice.files));
+  TENON_ASSIGN(const std::vector<std::string> listed, listed_files(info, choice));
+  TENON_TRY(get(info.commit, listed));
+  choice.files.insert(choice.files.end(), listed.begin(), listed.end());
+  // Last, so that a revision never leads to half a snapshot. Only a later run without the hub needs it.
+  if (const Status written = cache_.write_ref(request_.revision, info.commit); !written) {
+    TENON_LOG_WARN("{}; without the hub, {} ({}) will be what it was in the cache before", written.error().message,
+                   repo_, request_.revision);
+  }
+  Snapshot out{.directory = cache_.snapshot_dir(info.commit), .commit = info.commit, .files = choice.files};
   if (!choice.gguf.empty()) out.gguf_path = out.directory + "/" + choice.gguf;
   return out;
 }

@@ -22,9 +22,10 @@ struct HubConfig {
 
   int parallel = 4;                            ///< files at once
   int retries = 5;                             ///< attempts in a row that brought no byte before a download fails
+  int connect_retries = 1;                     ///< where the hub cannot even be asked
   std::chrono::milliseconds retry_delay{500};  ///< before the first retry; doubled for each further one
-  std::chrono::seconds connect_timeout{10};
-  std::chrono::seconds stall_timeout{30};  ///< a transfer below 1 KiB/s for so long is broken off
+  std::chrono::seconds connect_timeout{6};     ///< a resolver asks its second server after 5
+  std::chrono::seconds stall_timeout{30};      ///< a transfer below 1 KiB/s for so long is broken off
 
   /// From HF_ENDPOINT; HF_HUB_CACHE, HF_HOME, XDG_CACHE_HOME; HF_TOKEN, HF_TOKEN_PATH, $HF_HOME/token;
   /// HF_HUB_OFFLINE: each as huggingface_hub reads it.
@@ -51,11 +52,11 @@ struct Snapshot {
   std::string commit;              ///< 40 hex digits
   std::vector<std::string> files;  ///< relative to `directory`
   std::string gguf_path;           ///< the GGUF file to open (the first, if it is split); empty for SafeTensors
-  bool from_cache = false;         ///< the hub was not asked, or did not answer
+  bool from_cache = false;         ///< the hub was not asked, or did not give it
 };
 
 /// Files of a model: configuration, tokenizer, chat template and SafeTensors weights (or the one GGUF file asked for).
-/// Errors: kNotFound (repo, revision, file), kPermissionDenied (gated, private), kUnavailable (offline, no connection),
+/// Errors: kNotFound (repo, also a private one; revision, file), kPermissionDenied (gated), kUnavailable (offline, …),
 /// kResourceExhausted (disk full), kDataLoss (a download that does not match its checksum), kInvalidArgument.
 Result<Snapshot> fetch(const HubRequest& request);
 

@@ -13,8 +13,6 @@
 namespace tenon::hub {
 namespace {
 
-constexpr const char* kSingle = "model.safetensors";
-constexpr const char* kIndex = "model.safetensors.index.json";
 constexpr std::size_t kMaxFileName = 1024;
 
 // One part of a repo id, by the hub's own rule: letters, digits, '-', '_', '.'; no ".." or "--"; at most 96 characters.
@@ -26,19 +24,16 @@ bool is_repo_part(std::string_view part) {
 }
 
 bool is_side_file(std::string_view name) {
-  static const std::set<std::string_view> kNames = {
-      "config.json",       "generation_config.json",   "special_tokens_map.json",
-      "added_tokens.json", "preprocessor_config.json", "processor_config.json"};
+  static const std::set<std::string_view> kNames = {"config.json",
+                                                    "generation_config.json",
+                                                    "special_tokens_map.json",
+                                                    "added_tokens.json",
+                                                    "preprocessor_config.json",
+                                                    "processor_config.json",
+                                                    kModules,
+                                                    "config_sentence_transformers.json"};
   return kNames.contains(name) || (name.starts_with("tokenizer") && name.ends_with(".json")) ||
-         name.starts_with("chat_template.");
-}
-
-std::string list(const std::vector<std::string>& names) {
-  constexpr std::size_t kShown = 12;
-  std::string text;
-  for (std::size_t i = 0; i < names.size() && i < kShown; ++i) text += (i ? ", " : "") + shown(names[i]);
-  if (names.size() > kShown) text += " and " + std::to_string(names.size() - kShown) + " more";
-  return text;
+         (name.starts_with("sentence_") && name.ends_with("_config.json")) || name.starts_with("chat_template.");
 }
 
 Result<FileChoice> choose_gguf(const std::string& repo, const std::vector<std::string>& all, const std::string& file,
@@ -69,6 +64,14 @@ std::string shown(std::string_view name) {
   std::string text(name.substr(0, kShown));
   for (char& c : text) c = static_cast<unsigned char>(c) < 0x20 || c == 0x7f ? '?' : c;
   return name.size() > kShown ? text + "…" : text;
+}
+
+std::string list(const std::vector<std::string>& names) {
+  constexpr std::size_t kShown = 12;
+  std::string text;
+  for (std::size_t i = 0; i < names.size() && i < kShown; ++i) text += (i ? ", " : "") + shown(names[i]);
+  if (names.size() > kShown) text += " and " + std::to_string(names.size() - kShown) + " more";
+  return text;
 }
 
 std::string in_quotes(std::string_view name) { return std::string(1, '"').append(shown(name)).append(1, '"'); }
@@ -153,6 +156,7 @@ Result<FileChoice> choose_files(const std::string& repo, const std::vector<std::
     if (name.ends_with(".gguf")) ggufs.push_back(name);
     if (name.find('/') != name.npos) continue;
     if (is_side_file(name)) choice.files.push_back(name);
+    if (name == kModules) choice.modules = name;
     if (name.ends_with(".safetensors")) safetensors.push_back(name);
     single = single || name == kSingle;
     index = index || name == kIndex;
@@ -194,6 +198,20 @@ Result<std::vector<std::string>> shards_of_index(std::string_view text, const st
     files.emplace(file);
   }
   return std::vector<std::string>(files.begin(), files.end());
+}
+
+std::vector<ModuleConfig> configs_of_modules(std::string_view text) {
+  const auto modules = parse_json(text, kModules);
+  if (!modules || !modules->is_array()) return {};
+  std::vector<ModuleConfig> configs;
+  for (const Json& module : *modules) {
+    if (!module.is_object()) continue;
+    const Json path = module.value("path", Json()), type = module.value("type", Json());
+    if (!path.is_string() || !is_safe_file_name(path.get_ref<const std::string&>())) continue;
+    configs.push_back({.file = path.get<std::string>() + "/config.json",
+                       .needed = type.is_string() && type.get_ref<const std::string&>().ends_with(".Pooling")});
+  }
+  return configs;
 }
 
 }  // namespace tenon::hub

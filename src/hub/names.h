@@ -9,6 +9,10 @@
 
 namespace tenon::hub {
 
+inline constexpr const char* kSingle = "model.safetensors";
+inline constexpr const char* kIndex = "model.safetensors.index.json";
+inline constexpr const char* kModules = "modules.json";
+
 /// A request's repo and, for "org/name/file.gguf", the file.
 struct RepoName {
   std::string repo;
@@ -26,11 +30,13 @@ bool is_safe_file_name(std::string_view name);
 /// A name from outside, for a message: without control characters, and not endless.
 std::string shown(std::string_view name);
 std::string in_quotes(std::string_view name);
+std::string list(const std::vector<std::string>& names);  ///< "a, b": the first dozen
 
-/// What to download, in two steps: which shards there are is known when the index is here.
+/// What to download, in two steps: which shards and modules there are is known when their lists are here.
 struct FileChoice {
   std::vector<std::string> files;  ///< configuration, tokenizer, index; with a single weights file, that too
   std::string index;               ///< the index whose shards are to be added; empty if none
+  std::string modules;             ///< the list of modules whose configs are to be added; empty if none
   std::string gguf;                ///< the GGUF file to open; empty for SafeTensors
 };
 
@@ -40,6 +46,15 @@ Result<FileChoice> choose_files(const std::string& repo, const std::vector<std::
 
 /// The shards that the text of a model.safetensors.index.json names, each once, in order.
 Result<std::vector<std::string>> shards_of_index(std::string_view text, const std::string& where);
+
+/// A file "1_Pooling/config.json" of sentence-transformers.
+struct ModuleConfig {
+  std::string file;
+  bool needed;  ///< the loader reads it
+};
+/// The config.json of each folder that the text of a modules.json names, whether there is such a file or not. What is
+/// wrong with the text is for the loader to say.
+std::vector<ModuleConfig> configs_of_modules(std::string_view text);
 
 /// All files of a split GGUF ("x-00001-of-00003.gguf"), or `file` alone.
 std::vector<std::string> gguf_parts(const std::string& file);

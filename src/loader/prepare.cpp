@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <filesystem>
 
+#include "base/log.h"
 #include "graph/ops/registry.h"
 #include "loader/sentence_files.h"
 #include "loader/source.h"
@@ -132,8 +133,15 @@ Result<Embedding> describe_embedding(const PreparedModel& prepared, const Json& 
   if (prepared.entry.architecture->task != model::Task::kEmbedding) {
     embedding.pooling = {.mode = runtime::PoolingMode::kLastToken, .normalize = true};
   }
-  if (!source.directory.empty() && has_sentence_files(source.directory)) {
-    TENON_ASSIGN(embedding.pooling, read_pooling(source.directory));
+  if (!source.directory.empty()) {
+    if (has_sentence_files(source.directory)) {
+      TENON_ASSIGN(embedding.pooling, read_pooling(source.directory));
+    } else {
+      // A copy that lacks the file gives other vectors than its author's, and nothing else tells.
+      const bool encoder = prepared.entry.architecture->task == model::Task::kEmbedding;
+      TENON_LOG_WARN("{} has no modules.json, so its vectors are {}", source.directory,
+                     encoder ? "the mean of the tokens' states, not normalised" : "the last token's state, normalised");
+    }
   }
   if (!source.gguf.empty()) {
     embedding.pooling = gguf_pooling(prepared.checkpoint->metadata()).value_or(embedding.pooling);

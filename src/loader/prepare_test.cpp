@@ -43,8 +43,11 @@ TEST(Source, SaysWhatIsWrong) {
   dir.write("b.gguf", "");
   EXPECT_THAT(find_model(dir.path(), "main").error().message, HasSubstr("several GGUF files (a.gguf, b.gguf)"));
   dir.write("config.json", "{}");
-  EXPECT_EQ(find_model(dir.path(), "main")->directory, dir.path());
+  EXPECT_THAT(
+      find_model(dir.path(), "main").error().message,
+      HasSubstr("has a config.json, but no SafeTensors: give a GGUF file itself, as in " + dir.path() + "/a.gguf"));
   dir.write("model.safetensors", "");
+  EXPECT_EQ(find_model(dir.path(), "main")->directory, dir.path());
   EXPECT_THAT(find_model(dir.path() + "/model.safetensors", "main").error().message, HasSubstr("is no .gguf file"));
 }
 

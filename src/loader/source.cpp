@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <vector>
 
+#include "base/log.h"
 #include "hub/hub.h"
 #include "hub/progress_bar.h"
 
@@ -14,12 +15,19 @@ namespace fs = std::filesystem;
 
 Result<ModelSource> in_directory(const std::string& directory) {
   std::error_code ignored;
-  if (fs::exists(fs::path(directory) / "config.json", ignored)) return ModelSource{.directory = directory, .gguf = {}};
   std::vector<std::string> files;
+  bool safetensors = false;
   for (const fs::directory_entry& entry : fs::directory_iterator(directory, ignored)) {
     if (entry.path().extension() == ".gguf") files.push_back(entry.path().string());
+    safetensors = safetensors || entry.path().extension() == ".safetensors";
   }
   std::ranges::sort(files);
+  if (fs::exists(fs::path(directory) / "config.json", ignored)) {
+    if (safetensors || files.empty()) return ModelSource{.directory = directory, .gguf = {}};
+    return invalid("directory " + directory +
+                       " has a config.json, but no SafeTensors: give a GGUF file itself, as in " + files.front(),
+                   "model");
+  }
   if (files.size() == 1) return ModelSource{.directory = {}, .gguf = files.front()};
   if (files.empty()) {
     return fail(ErrorCode::kNotFound,
@@ -50,11 +58,22 @@ Result<ModelSource> find_model(const std::string& model, const std::string& revi
     return fail(ErrorCode::kNotFound,
                 "there is no file or directory " + model + ", and it is no hub id of the form org/name", "model");
   }
+  // Such ids are old ("gpt2") and rare; a name without a slash is mostly a file that is elsewhere.
+  const bool has_slash = model.find('/') != model.npos;
+  if (!has_slash)
+    TENON_LOG_INFO("there is no file or directory {}; looking for a model of that name on the hub", model);
   hub::ProgressBar bar(stderr);
   hub::HubRequest request{.repo = model, .revision = revision};
   request.progress = [&bar](const hub::Progress& progress) { bar.update(progress); };
   const auto snapshot = hub::fetch(request);
-  if (!snapshot) return wrap(snapshot.error(), "there is no file or directory " + model + ", and as a hub id");
+  if (!snapshot) {
+    Error error = snapshot.error();
+    if (error.code == ErrorCode::kNotFound || error.code == ErrorCode::kUnavailable) {
+      error.message += "; nor is there a file or directory " + model;
+      if (!has_slash) error.message += " (hub ids have the form org/name)";
+    }
+    return std::unexpected(error);
+  }
   if (!snapshot->gguf_path.empty()) return ModelSource{.directory = {}, .gguf = snapshot->gguf_path};
   return in_directory(snapshot->directory);
 }
