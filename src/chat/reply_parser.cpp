@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <functional>
 #include <optional>
 #include <utility>
 
@@ -127,9 +128,9 @@ class Bracketed final : public ReplyParser {
 // Calls that take the rest of the reply, from a marker on, or the whole of it (no marker) if it begins with '{'.
 class ToTheEnd final : public ReplyParser {
  public:
-  using Read = std::optional<ReplyParts> (*)(std::string_view);
+  using Read = std::function<std::optional<ReplyParts>(std::string_view text, bool marked)>;
   ToTheEnd(std::string_view marker, Read read, bool bare_object)
-      : marker_(marker), read_(read), bare_object_(bare_object) {}
+      : marker_(marker), read_(std::move(read)), bare_object_(bare_object) {}
 
   void push(std::string_view text, ReplyParts& out) override {
     held_ += text;
@@ -154,7 +155,7 @@ class ToTheEnd final : public ReplyParser {
     held_.erase(0, shown);
   }
   void finish(ReplyParts& out) override {
-    if (auto calls = inside_ ? read_(held_) : std::nullopt) {
+    if (auto calls = inside_ ? read_(held_, marked_) : std::nullopt) {
       std::ranges::move(*calls, std::back_inserter(out));
     } else {
       if (marked_) add(out, Kind::kContent, marker_);
@@ -311,13 +312,20 @@ class Harmony final : public ReplyParser {
 constexpr std::array kToolFormats = {"hermes", "llama3_json", "mistral", "gemma", "harmony"};
 constexpr std::array kReasoningFormats = {"qwen3", "harmony"};
 
-std::unique_ptr<ReplyParser> tool_parser(const std::string& format) {
+std::unique_ptr<ReplyParser> tool_parser(const std::string& format, const std::vector<std::string>& tools) {
+  if (tools.empty()) return std::make_unique<Plain>();
   if (format == "hermes") return std::make_unique<Bracketed>("<tool_call>", "</tool_call>", json_call);
   if (format == "gemma") {
     return std::make_unique<Bracketed>("<start_function_call>", "<end_function_call>", gemma_call);
   }
-  if (format == "llama3_json") return std::make_unique<ToTheEnd>("<|python_tag|>", llama3_calls, true);
-  if (format == "mistral") return std::make_unique<ToTheEnd>("[TOOL_CALLS]", mistral_calls, false);
+  if (format == "llama3_json") {
+    const auto read = [tools](std::string_view text, bool marked) { return llama3_calls(text, tools, marked); };
+    return std::make_unique<ToTheEnd>("<|python_tag|>", read, true);
+  }
+  if (format == "mistral") {
+    const auto read = [](std::string_view text, bool) { return mistral_calls(text); };
+    return std::make_unique<ToTheEnd>("[TOOL_CALLS]", read, false);
+  }
   return std::make_unique<Plain>();
 }
 
@@ -350,9 +358,10 @@ ReplyFormat format_of_template(std::string_view source) {
   return format;
 }
 
-std::unique_ptr<ReplyParser> make_reply_parser(const ReplyFormat& format, bool tools, std::string_view prompt) {
+std::unique_ptr<ReplyParser> make_reply_parser(const ReplyFormat& format, const std::vector<std::string>& tools,
+                                               std::string_view prompt) {
   if (format.reasoning == "harmony" || format.tools == "harmony") return std::make_unique<Harmony>();
-  auto rest = tool_parser(tools ? format.tools : std::string());
+  auto rest = tool_parser(format.tools, tools);
   if (format.reasoning != "qwen3") return rest;
   const bool begun = trimmed(prompt).ends_with("<think>");
   return std::make_unique<Thinking>(begun, std::move(rest));

@@ -44,8 +44,9 @@ bool is_reasoning_format(std::string_view name);
 /// What a chat template writes: the markers that it has in its source.
 ReplyFormat format_of_template(std::string_view source);
 
-/// `prompt` is the rendered one: a template may have begun the reasoning already. `tools`: whether tool calls are
-/// looked for.
-std::unique_ptr<ReplyParser> make_reply_parser(const ReplyFormat& format, bool tools, std::string_view prompt);
+/// `prompt` is the rendered one: a template may have begun the reasoning already. `tools`: names of the functions that
+/// may be called; none: calls are not looked for.
+std::unique_ptr<ReplyParser> make_reply_parser(const ReplyFormat& format, const std::vector<std::string>& tools,
+                                               std::string_view prompt);
 
 }  // namespace tenon::chat

@@ -34,8 +34,10 @@ ReplyParts joined(const ReplyParts& parts) {
   return out;
 }
 
+const std::vector<std::string> kTools = {"f", "g", "get", "now"};
+
 ReplyParts parse(const ReplyFormat& format, const std::string& reply, const std::string& prompt = "",
-                 std::size_t cut = 1 << 20, bool tools = true) {
+                 std::size_t cut = 1 << 20, const std::vector<std::string>& tools = kTools) {
   const auto parser = make_reply_parser(format, tools, prompt);
   ReplyParts out;
   for (std::size_t at = 0; at < reply.size(); at += cut) parser->push(std::string_view(reply).substr(at, cut), out);
@@ -75,8 +77,9 @@ TEST(Hermes, TheEndOfTheReplyEndsACall) {
 }
 
 TEST(Hermes, WhatCannotBeReadStaysContent) {
-  for (const std::string inner : {"{\"name\": \"f\", \"arguments\": {", "[]", "{\"arguments\": {}}", "{\"name\": 5}",
-                                  "{\"name\": \"f\", \"arguments\": 7}", "{\"name\": \"\"}"}) {
+  for (const std::string inner :
+       {"{\"name\": \"f\", \"arguments\": {", "[]", "{\"arguments\": {}}", "{\"name\": 5}",
+        "{\"name\": \"f\", \"arguments\": 7}", "{\"name\": \"\"}", R"({"name": "f", "age": 3})"}) {
     const std::string reply = "a <tool_call>" + inner + "</tool_call> b";
     EXPECT_THAT(all_cuts(kHermes, reply), ElementsAre(content(reply)));
   }
@@ -86,7 +89,7 @@ TEST(Hermes, WhatCannotBeReadStaysContent) {
 
 TEST(Hermes, ToolsThatWereNotGivenAreNotLookedFor) {
   const std::string reply = "<tool_call>{\"name\": \"f\", \"arguments\": {}}</tool_call>";
-  EXPECT_THAT(parse(kHermes, reply, "", 5, false), ElementsAre(content(reply)));
+  EXPECT_THAT(parse(kHermes, reply, "", 5, {}), ElementsAre(content(reply)));
 }
 
 TEST(Qwen3, ReasoningIsSplitOff) {
@@ -120,6 +123,19 @@ TEST(Llama3, AReplyThatIsAnObjectIsACall) {
   EXPECT_THAT(all_cuts(kLlama3, R"({"answer": 5})"), ElementsAre(content(R"({"answer": 5})")));
   EXPECT_THAT(all_cuts(kLlama3, R"({"name": "f", "parameters": {}} and)"),
               ElementsAre(content(R"({"name": "f", "parameters": {}} and)")));
+}
+
+TEST(Llama3, AnAnswerInJsonIsNoCall) {
+  for (const std::string reply : {R"({"name": "Bob", "age": 3})", R"({"name": "Bob", "parameters": {"age": 3}})",
+                                  R"({"name": "f", "age": 3})", R"({"name": "f"})", R"({"name": "Bob"})"}) {
+    EXPECT_THAT(all_cuts(kLlama3, reply), ElementsAre(content(reply)));
+  }
+  EXPECT_THAT(all_cuts(kLlama3, R"(<|python_tag|>{"name": "Bob", "age": 3})"),
+              ElementsAre(content(R"(<|python_tag|>{"name": "Bob", "age": 3})")));
+  // A marker says that it is a call, also of a function that is unknown.
+  EXPECT_THAT(all_cuts(kLlama3, R"(<|python_tag|>{"name": "h", "parameters": {}})"), ElementsAre(call("h", "{}")));
+  EXPECT_THAT(all_cuts(kHermes, R"(<tool_call>{"name": "h", "arguments": {}}</tool_call>)"),
+              ElementsAre(call("h", "{}")));
 }
 
 TEST(Mistral, BothNotations) {

@@ -1,5 +1,6 @@
 #include "chat/tool_calls.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "base/json.h"
@@ -17,12 +18,21 @@ std::optional<Json> parsed(std::string_view text) {
 
 std::string dumped(const Json& json) { return json.dump(-1, ' ', false, Json::error_handler_t::replace); }
 
-std::optional<ReplyPart> call_of(const Json& json) {
+// What a call may have beside its name and arguments.
+bool is_envelope(std::string_view key) { return key == "name" || key == "type" || key == "id"; }
+
+std::optional<ReplyPart> call_of(const Json& json, bool needs_arguments = false) {
   if (!json.is_object()) return std::nullopt;
   const auto name = json.find("name");
   if (name == json.end() || !name->is_string() || name->get_ref<const std::string&>().empty()) return std::nullopt;
   auto arguments = json.find("arguments");
   if (arguments == json.end()) arguments = json.find("parameters");
+  if (arguments == json.end()) {  // {"name": "Bob", "age": 3} would lose its age
+    if (needs_arguments) return std::nullopt;
+    for (const auto& [key, value] : json.items()) {
+      if (!is_envelope(key)) return std::nullopt;
+    }
+  }
   Json object = arguments == json.end() || arguments->is_null() ? Json::object() : *arguments;
   if (object.is_string()) {
     auto inner = parsed(object.get_ref<const std::string&>());
@@ -140,13 +150,14 @@ std::optional<ReplyPart> json_call(std::string_view text) {
   return json ? call_of(*json) : std::nullopt;
 }
 
-std::optional<ReplyParts> llama3_calls(std::string_view text) {
+std::optional<ReplyParts> llama3_calls(std::string_view text, const std::vector<std::string>& names, bool marked) {
   ReplyParts out;
   for (text = trimmed(text); !text.empty(); text = trimmed(text)) {
     const std::size_t end = object_end(text);
     if (end == 0) return std::nullopt;
-    auto call = json_call(text.substr(0, end));
-    if (!call) return std::nullopt;
+    const auto json = parsed(text.substr(0, end));
+    auto call = json ? call_of(*json, !marked) : std::nullopt;
+    if (!call || (!marked && std::ranges::find(names, call->name) == names.end())) return std::nullopt;
     out.push_back(std::move(*call));
     text = trimmed(text.substr(end));
     if (text.empty()) break;

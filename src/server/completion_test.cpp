@@ -89,7 +89,7 @@ class CompletionTest : public testing::Test {
     request.stream = stream;
     request.include_usage = request.continuous_usage = usage;
     request.n = n;
-    request.tools = true;
+    request.tools = {"f", "g"};
     request.parallel_tool_calls = parallel;
     request.format = {.tools = "hermes", .reasoning = "qwen3"};
     ASSERT_TRUE(

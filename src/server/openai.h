@@ -25,8 +25,8 @@ struct ParsedRequest {
   generate::GenerateRequest generate;     ///< for each of them
   int n = 1;                              ///< choices for each prompt
   bool logprobs = false;
-  bool echo = false;   ///< a text completion begins with its prompt
-  bool tools = false;  ///< the reply may call tools
+  bool echo = false;                    ///< a text completion begins with its prompt
+  std::vector<std::string> tools = {};  ///< names of those that the reply may call
   bool parallel_tool_calls = true;
   ToolChoice tool_choice = ToolChoice::kAuto;
   std::vector<chat::CallRule> call_rules = {};  ///< of the calls that may be; empty: no grammar holds them

@@ -310,7 +310,7 @@ Status parse_tools(Fields& fields, ParsedRequest& out, chat::RenderInput& input)
         "server can be started with --tool-call-parser",
         "tools");
   }
-  out.tools = true;
+  for (const Json& tool : *tools) out.tools.push_back(tool["function"]["name"]);
   input.tools = *tools;
   return constrain_calls(*tools, choice, out);
 }
@@ -369,7 +369,7 @@ Result<ParsedRequest> parse_chat_request(const Json& body, const RequestDefaults
   if (top_logprobs > 0 && !out.logprobs) return wrong("top_logprobs", "may be given only with \"logprobs\": true");
   if (out.logprobs) out.generate.sampling.top_logprobs = top_logprobs;
   TENON_TRY(parse_tools(fields, out, input));
-  if (format.reasoning == "harmony" || (out.tools && out.format.needs_special_tokens())) {
+  if (format.reasoning == "harmony" || (!out.tools.empty() && out.format.needs_special_tokens())) {
     out.generate.skip_special_tokens = false;  // the markers are among them
   }
   TENON_TRY(fields.only("functions", {}));

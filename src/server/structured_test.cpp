@@ -186,7 +186,7 @@ bool allows(const std::string& lark, std::string_view text) {
 const std::vector<chat::CallRule> kRules = *call_rules(Json::parse(std::string("[") + kF + "," + kG + "]"));
 
 std::vector<std::string> calls_of(const chat::ReplyFormat& format, const std::string& reply) {
-  const auto parser = chat::make_reply_parser(format, true, "");
+  const auto parser = chat::make_reply_parser(format, {"f", "g"}, "");
   chat::ReplyParts parts;
   parser->push(reply, parts);
   parser->finish(parts);
