@@ -281,7 +281,9 @@ Status constrain_calls(const Json& tools, const Json* choice, ParsedRequest& out
       rules = Json::array({std::move(tool)});
     }
   }
-  TENON_ASSIGN(out.call_rules, call_rules(rules));
+  const bool beside_json = out.tool_choice == ToolChoice::kAuto && out.structure &&
+                           out.structure->kind == grammar::Kind::kJsonSchema && chat::calls_look_like_json(out.format);
+  TENON_ASSIGN(out.call_rules, call_rules(rules, beside_json));
   return {};
 }
 
