@@ -68,13 +68,15 @@ struct ChoiceJson {
   int index = 0;
   std::string text = {};
   std::string reasoning = {};
-  Json tool_calls = Json::array();  ///< see tool_call()
+  Json tool_calls = Json::array();  ///< see tool_call() and more_arguments()
   Json logprobs = nullptr;
   const char* finish_reason = nullptr;  ///< null in a chunk: more follows
 };
 
 /// {"id", "type", "function": {"name", "arguments"}}; with `index`, as a chunk has it, where it is not negative.
 Json tool_call(const chat::ReplyPart& call, const std::string& id, int index = -1);
+/// What a later chunk adds to a call: {"index", "function": {"arguments"}}.
+Json more_arguments(const chat::ReplyPart& part, int index);
 
 Json reply_object(const ReplyIdentity& identity, const std::vector<ChoiceJson>& choices, Usage usage);
 /// The first chunk of a choice of a chat stream, which carries the role.

@@ -440,6 +440,7 @@ TEST(OpenAiReply, ToolCallsAndReasoning) {
     "role": "assistant", "content": null, "refusal": null, "reasoning_content": "hm", "tool_calls": [
       {"id": "abc", "type": "function", "function": {"name": "f", "arguments": "{\"a\":1}"}}]})"));
   ChoiceJson chunk;
+  EXPECT_EQ(more_arguments(call, 1), Json::parse(R"({"index": 1, "function": {"arguments": "{\"a\":1}"}})"));
   chunk.tool_calls.push_back(tool_call(call, "abc", 1));
   EXPECT_EQ(choice_chunk(kChatId, chunk)["choices"][0]["delta"], Json::parse(R"({"tool_calls": [
     {"index": 1, "id": "abc", "type": "function", "function": {"name": "f", "arguments": "{\"a\":1}"}}]})"));

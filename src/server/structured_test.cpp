@@ -186,13 +186,14 @@ bool allows(const std::string& lark, std::string_view text) {
 const std::vector<chat::CallRule> kRules = *call_rules(Json::parse(std::string("[") + kF + "," + kG + "]"));
 
 std::vector<std::string> calls_of(const chat::ReplyFormat& format, const std::string& reply) {
-  const auto parser = chat::make_reply_parser(format, {"f", "g"}, "");
+  const auto parser = chat::make_reply_parser(format, {.names = {"f", "g"}}, "");
   chat::ReplyParts parts;
   parser->push(reply, parts);
   parser->finish(parts);
   std::vector<std::string> out;
   for (const auto& part : parts) {
     if (part.kind == chat::ReplyPart::Kind::kToolCall) out.push_back(part.name + part.text);
+    if (part.kind == chat::ReplyPart::Kind::kArguments) out.back() += part.text;
   }
   return out;
 }
