@@ -39,6 +39,7 @@ class Notation {
   Notation(const ReplyFormat& format, const MarkerRule& marker) : tools_(format.tools), marker_(marker) {}
 
   std::string call(const CallRule& rule) const {
+    if (!rule.whole.empty()) return rule.whole;
     const std::string name = quoted_json(rule.name);
     if (tools_ == "hermes") {
       return lark_string("\n{\"name\": " + name + ", \"arguments\": ") + " " + rule.arguments + " " +
@@ -112,6 +113,8 @@ ReplyFormat forced_format(const ReplyFormat& format) {
 }
 
 bool can_follow_rules(const ReplyFormat& format) { return format.tools != "gemma"; }
+
+bool calls_look_like_json(const ReplyFormat& format) { return format.tools == "llama3_json"; }
 
 std::string reply_grammar(const ReplyFormat& format, std::string_view prompt, const ReplyRules& rules,
                           const MarkerRule& marker) {

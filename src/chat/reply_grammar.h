@@ -14,7 +14,8 @@ namespace tenon::chat {
 /// A tool that may be called.
 struct CallRule {
   std::string name;
-  std::string arguments;  ///< a Lark expression of a JSON object
+  std::string arguments;   ///< a Lark expression of a JSON object
+  std::string whole = {};  ///< the call as a Lark expression; empty: as the model's notation has it
 };
 
 struct ReplyRules {
@@ -35,6 +36,10 @@ ReplyFormat forced_format(const ReplyFormat& format);
 
 /// Whether calls in a reply that need not have any can follow a grammar.
 bool can_follow_rules(const ReplyFormat& format);
+
+/// Whether a call is an object {"name": …, "parameters": …} without a marker. Beside content in JSON, which begins
+/// alike, its rule must then be a `whole` in JSON too: a lexer that has begun a longer text does not go back.
+bool calls_look_like_json(const ReplyFormat& format);
 
 /// A Lark grammar. Reasoning that the format has may come first. `prompt` is the rendered one: a template may have
 /// begun the reasoning already.

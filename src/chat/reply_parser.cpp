@@ -2,25 +2,16 @@
 
 #include <algorithm>
 #include <array>
-#include <optional>
 #include <utility>
 
+#include "chat/call_parsers.h"
 #include "chat/markers.h"
-#include "chat/tool_calls.h"
+#include "chat/reply_parts.h"
 
 namespace tenon::chat {
 namespace {
 
 using Kind = ReplyPart::Kind;
-
-void add(ReplyParts& out, Kind kind, std::string_view text) {
-  if (text.empty()) return;
-  if (!out.empty() && out.back().kind == kind) {
-    out.back().text += text;
-  } else {
-    out.push_back({kind, std::string(text)});
-  }
-}
 
 // Text without the whitespace at its beginning and end: what ends the text so far is held back.
 class Trimmer {
@@ -40,8 +31,6 @@ class Trimmer {
     std::string out = std::exchange(held_, std::string(text.substr(last + 1)));
     return out.append(text.substr(0, last + 1));
   }
-  /// What is held back, where something is to follow it.
-  std::string take() { return std::exchange(held_, {}); }
   void reset() { begun_ = false, held_.clear(); }
 
  private:
@@ -54,121 +43,6 @@ class Plain final : public ReplyParser {
  public:
   void push(std::string_view text, ReplyParts& out) override { add(out, Kind::kContent, text); }
   void finish(ReplyParts&) override {}
-};
-
-// Calls between two markers; each is whole when its end comes. Whitespace around them is no content.
-class Bracketed final : public ReplyParser {
- public:
-  using Read = std::optional<ReplyPart> (*)(std::string_view);
-  Bracketed(std::string_view open, std::string_view close, Read read) : open_(open), close_(close), read_(read) {}
-
-  void push(std::string_view text, ReplyParts& out) override {
-    held_ += text;
-    for (;;) {
-      const std::string_view wanted = inside_ ? close_ : open_;
-      const std::size_t at = held_.find(wanted, searched_);
-      if (at == std::string::npos) break;
-      if (inside_) {
-        end_call(std::string_view(held_).substr(0, at), true, out);
-      } else {
-        content(std::string_view(held_).substr(0, at), out);
-      }
-      held_.erase(0, at + wanted.size());
-      searched_ = 0;
-      inside_ = !inside_;
-    }
-    if (inside_) {
-      searched_ = held_.size() - std::min(held_.size(), close_.size() - 1);  // long arguments are searched once
-    } else {
-      const std::size_t shown = held_.size() - begun_marker(held_, {open_});
-      content(std::string_view(held_).substr(0, shown), out);
-      held_.erase(0, shown);
-    }
-  }
-  void finish(ReplyParts& out) override {
-    if (inside_) {
-      end_call(held_, false, out);
-    } else {
-      content(held_, out);
-      if (!called_) add(out, Kind::kContent, std::exchange(space_, {}));
-    }
-    held_.clear();
-  }
-
- private:
-  void content(std::string_view text, ReplyParts& out) {
-    const std::size_t last = text.find_last_not_of(kWhitespace);
-    if (last == std::string_view::npos) {
-      space_ += text;
-      return;
-    }
-    add(out, Kind::kContent, std::exchange(space_, std::string(text.substr(last + 1))));
-    add(out, Kind::kContent, text.substr(0, last + 1));
-  }
-  void end_call(std::string_view text, bool closed, ReplyParts& out) {
-    if (auto call = read_(trimmed(text))) {
-      out.push_back(std::move(*call));
-      space_.clear();
-      called_ = true;
-      return;
-    }
-    add(out, Kind::kContent, std::exchange(space_, {}));
-    add(out, Kind::kContent, std::string(open_).append(text));
-    if (closed) add(out, Kind::kContent, close_);
-  }
-
-  const std::string_view open_, close_;
-  const Read read_;
-  std::string held_, space_;
-  std::size_t searched_ = 0;
-  bool inside_ = false, called_ = false;
-};
-
-// Calls that take the rest of the reply, from a marker on, or the whole of it (no marker) if it begins with '{'.
-class ToTheEnd final : public ReplyParser {
- public:
-  using Read = std::optional<ReplyParts> (*)(std::string_view);
-  ToTheEnd(std::string_view marker, Read read, bool bare_object)
-      : marker_(marker), read_(read), bare_object_(bare_object) {}
-
-  void push(std::string_view text, ReplyParts& out) override {
-    held_ += text;
-    if (inside_) return;
-    if (bare_object_ && !begun_) {
-      const std::size_t first = held_.find_first_not_of(kWhitespace);
-      if (first == std::string::npos) return;
-      begun_ = true;
-      if (held_[first] == '{') {
-        inside_ = true;
-        return;
-      }
-    }
-    if (const std::size_t at = held_.find(marker_); at != std::string::npos) {
-      add(out, Kind::kContent, std::string_view(held_).substr(0, at));
-      held_.erase(0, at + marker_.size());
-      inside_ = marked_ = true;
-      return;
-    }
-    const std::size_t shown = held_.size() - begun_marker(held_, {marker_});
-    add(out, Kind::kContent, std::string_view(held_).substr(0, shown));
-    held_.erase(0, shown);
-  }
-  void finish(ReplyParts& out) override {
-    if (auto calls = inside_ ? read_(held_) : std::nullopt) {
-      std::ranges::move(*calls, std::back_inserter(out));
-    } else {
-      if (marked_) add(out, Kind::kContent, marker_);
-      add(out, Kind::kContent, held_);
-    }
-    held_.clear();
-  }
-
- private:
-  const std::string_view marker_;
-  const Read read_;
-  const bool bare_object_;
-  std::string held_;
-  bool begun_ = false, inside_ = false, marked_ = false;
 };
 
 // <think>…</think> at the beginning, then what `rest` makes of the reply.
@@ -243,7 +117,7 @@ class Harmony final : public ReplyParser {
       if (in_header_) {
         const std::size_t at = held_.find(kMessage);
         if (at == std::string::npos) return;
-        begin_body(std::string_view(held_).substr(0, at));
+        begin_body(std::string_view(held_).substr(0, at), out);
         held_.erase(0, at + kMessage.size());
         in_header_ = false;
       }
@@ -273,51 +147,49 @@ class Harmony final : public ReplyParser {
   static constexpr std::string_view kMessage = "<|message|>", kEnd = "<|end|>", kCall = "<|call|>",
                                     kReturn = "<|return|>", kStart = "<|start|>";
 
-  void begin_body(std::string_view header) {
+  void begin_body(std::string_view header, ReplyParts& out) {
     constexpr std::string_view kTo = "to=functions.";
     begun_ = true;
-    function_.clear();
-    arguments_.clear();
     kind_ = header.find("analysis") != std::string_view::npos ? Kind::kReasoning : Kind::kContent;
-    if (const std::size_t at = header.find(kTo); at != std::string_view::npos) {
-      const std::string_view name = header.substr(at + kTo.size());
-      function_ = name.substr(0, name.find_first_of(" \t\r\n<"));
-      kind_ = Kind::kToolCall;
-    }
+    const std::size_t at = header.find(kTo);
+    if (at == std::string_view::npos) return;
+    std::string_view name = header.substr(at + kTo.size());
+    name = name.substr(0, name.find_first_of(" \t\r\n<"));
+    if (name.empty()) return;
+    kind_ = Kind::kArguments;
+    arguments_.reset();
+    any_arguments_ = false;
+    out.push_back({Kind::kToolCall, "", std::string(name)});
   }
   void body(std::string_view text, ReplyParts& out) {
-    if (kind_ == Kind::kToolCall) {
-      arguments_ += text;
-    } else {
-      add(out, kind_, text);
-    }
+    if (kind_ != Kind::kArguments) return add(out, kind_, text);
+    const std::string arguments = arguments_.push(text);
+    any_arguments_ = any_arguments_ || !arguments.empty();
+    add(out, kind_, arguments);
   }
+  // Arguments that max_tokens has cut stay as they are, as in vLLM: the finish reason says so.
   void end_body(ReplyParts& out) {
-    if (kind_ != Kind::kToolCall) return;
-    const std::string_view text = trimmed(arguments_);
-    if (!function_.empty()) {
-      out.push_back({Kind::kToolCall, text.empty() ? "{}" : std::string(text), function_});
-    } else {
-      add(out, Kind::kContent, arguments_);
-    }
+    if (kind_ == Kind::kArguments && !any_arguments_) add(out, kind_, "{}");
     kind_ = Kind::kContent;
   }
 
-  std::string held_, function_, arguments_;
+  std::string held_;
+  Trimmer arguments_;
   Kind kind_ = Kind::kContent;
-  bool in_header_ = true, begun_ = false;
+  bool in_header_ = true, begun_ = false, any_arguments_ = false;
 };
 
 constexpr std::array kToolFormats = {"hermes", "llama3_json", "mistral", "gemma", "harmony"};
 constexpr std::array kReasoningFormats = {"qwen3", "harmony"};
 
-std::unique_ptr<ReplyParser> tool_parser(const std::string& format) {
-  if (format == "hermes") return std::make_unique<Bracketed>("<tool_call>", "</tool_call>", json_call);
-  if (format == "gemma") {
-    return std::make_unique<Bracketed>("<start_function_call>", "<end_function_call>", gemma_call);
+std::unique_ptr<ReplyParser> tool_parser(const std::string& format, const CallOptions& calls) {
+  if (calls.names.empty()) return std::make_unique<Plain>();
+  if (format == "hermes") {
+    return bracketed_calls("<tool_call>", "</tool_call>", [calls] { return json_call(calls, true); });
   }
-  if (format == "llama3_json") return std::make_unique<ToTheEnd>("<|python_tag|>", llama3_calls, true);
-  if (format == "mistral") return std::make_unique<ToTheEnd>("[TOOL_CALLS]", mistral_calls, false);
+  if (format == "gemma") return bracketed_calls("<start_function_call>", "<end_function_call>", gemma_call);
+  if (format == "llama3_json") return llama3_calls(calls);
+  if (format == "mistral") return mistral_calls(calls);
   return std::make_unique<Plain>();
 }
 
@@ -350,9 +222,10 @@ ReplyFormat format_of_template(std::string_view source) {
   return format;
 }
 
-std::unique_ptr<ReplyParser> make_reply_parser(const ReplyFormat& format, bool tools, std::string_view prompt) {
+std::unique_ptr<ReplyParser> make_reply_parser(const ReplyFormat& format, const CallOptions& calls,
+                                               std::string_view prompt) {
   if (format.reasoning == "harmony" || format.tools == "harmony") return std::make_unique<Harmony>();
-  auto rest = tool_parser(tools ? format.tools : std::string());
+  auto rest = tool_parser(format.tools, calls);
   if (format.reasoning != "qwen3") return rest;
   const bool begun = trimmed(prompt).ends_with("<think>");
   return std::make_unique<Thinking>(begun, std::move(rest));

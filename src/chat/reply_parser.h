@@ -8,11 +8,12 @@
 
 namespace tenon::chat {
 
-/// A piece of a reply. Pieces of the same kind that follow each other are one text; a tool call is always whole.
+/// A piece of a reply. Pieces of the same kind that follow each other are one text. A tool call is a piece with its
+/// name, and its arguments are this piece's text and that of the kArguments that follow it.
 struct ReplyPart {
-  enum class Kind { kContent, kReasoning, kToolCall };
+  enum class Kind { kContent, kReasoning, kToolCall, kArguments };
   Kind kind = Kind::kContent;
-  std::string text;       ///< of a tool call: its arguments, a JSON object
+  std::string text;       ///< of a tool call: its arguments, a JSON object as the model wrote it
   std::string name = {};  ///< of a tool call: the function
 
   bool operator==(const ReplyPart&) const = default;
@@ -27,6 +28,14 @@ class ReplyParser {
   virtual void push(std::string_view text, ReplyParts& out) = 0;
   /// The reply has ended.
   virtual void finish(ReplyParts& out) = 0;
+};
+
+/// Which tool calls are looked for.
+struct CallOptions {
+  std::vector<std::string> names = {};  ///< of the functions that may be called; empty: calls are not looked for
+  /// A call is given out while it comes: its name as soon as its arguments begin, then these. It then stays a call,
+  /// even if it breaks off. Else a call is given out whole, and what cannot be read as one is content.
+  bool in_pieces = false;
 };
 
 /// How a model writes tool calls and reasoning; empty: not at all.
@@ -44,8 +53,8 @@ bool is_reasoning_format(std::string_view name);
 /// What a chat template writes: the markers that it has in its source.
 ReplyFormat format_of_template(std::string_view source);
 
-/// `prompt` is the rendered one: a template may have begun the reasoning already. `tools`: whether tool calls are
-/// looked for.
-std::unique_ptr<ReplyParser> make_reply_parser(const ReplyFormat& format, bool tools, std::string_view prompt);
+/// `prompt` is the rendered one: a template may have begun the reasoning already.
+std::unique_ptr<ReplyParser> make_reply_parser(const ReplyFormat& format, const CallOptions& calls,
+                                               std::string_view prompt);
 
 }  // namespace tenon::chat

@@ -25,6 +25,10 @@ Error error_of(const generate::Delta& last, const std::string& form) {
   }
 }
 
+bool is_of_call(const chat::ReplyPart& part) {
+  return part.kind == chat::ReplyPart::Kind::kToolCall || part.kind == chat::ReplyPart::Kind::kArguments;
+}
+
 // Nine letters and digits: Mistral's templates take no other.
 std::string new_call_id() {
   static constexpr std::string_view kLetters = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
@@ -127,7 +131,9 @@ Status Completion::start_choices(const generate::Generator& generator, const Par
       Choice& choice = choices_[index];
       choice.times.begin = begin_;
       if (request.echo) choice.echo = encoded.text;
-      if (identity_.chat) choice.parser = chat::make_reply_parser(request.format, request.tools, encoded.text);
+      if (identity_.chat) {
+        choice.parser = chat::make_reply_parser(request.format, {request.tools, request.stream}, encoded.text);
+      }
       if (request.generate.prompt_logprobs >= 0) choice.prompt_left = length;
       generate::GenerateRequest one = request.generate;
       one.prompt.value = encoded;
@@ -188,13 +194,21 @@ chat::ReplyParts Completion::take_parts(Choice& choice, const generate::Delta& d
   return parts;
 }
 
-// Empty, where the client wants no more than one call and has it.
-ChoiceJson Completion::take_call(Choice& choice, const ReplyPart& call) {
+// A call, or more of its arguments. Empty, where the client wants no more than one call and has it.
+ChoiceJson Completion::take_call(Choice& choice, const ReplyPart& part) {
   ChoiceJson out;
-  if (!choice.calls.empty() && !parallel_tool_calls_) return out;
-  const std::string id = new_call_id();
-  out.tool_calls.push_back(tool_call(call, id, static_cast<int>(choice.calls.size())));
-  choice.calls.push_back(tool_call(call, id));
+  const bool begins = part.kind == ReplyPart::Kind::kToolCall;
+  if (begins) choice.skips_call = !choice.calls.empty() && !parallel_tool_calls_;
+  if (choice.skips_call) return out;
+  const int index = static_cast<int>(choice.calls.size()) - (begins ? 0 : 1);
+  if (begins) {
+    const std::string id = new_call_id();
+    choice.calls.push_back(tool_call(part, id));
+    out.tool_calls.push_back(tool_call(part, id, index));
+  } else {
+    choice.calls.back()["function"]["arguments"].get_ref<std::string&>() += part.text;
+    out.tool_calls.push_back(more_arguments(part, index));
+  }
   return out;
 }
 
@@ -203,7 +217,7 @@ void Completion::keep(Choice& choice, const generate::Delta& delta) {
   for (const ReplyPart& part : take_parts(choice, delta)) {
     if (part.kind == ReplyPart::Kind::kContent) choice.text += part.text;
     if (part.kind == ReplyPart::Kind::kReasoning) choice.reasoning += part.text;
-    if (part.kind == ReplyPart::Kind::kToolCall) take_call(choice, part);
+    if (is_of_call(part)) take_call(choice, part);
   }
   if (delta.finish == FinishReason::kStop && !choice.calls.empty() && !named_call_) {
     choice.finish_reason = "tool_calls";
@@ -219,7 +233,7 @@ void Completion::send(std::size_t index, const generate::Delta& delta) {
     for (const ReplyPart& part : take_parts(choice, delta)) {
       if (part.kind == ReplyPart::Kind::kContent) chunks.push_back({.text = part.text});
       if (part.kind == ReplyPart::Kind::kReasoning) chunks.push_back({.reasoning = part.text});
-      if (part.kind == ReplyPart::Kind::kToolCall) chunks.push_back(take_call(choice, part));
+      if (is_of_call(part)) chunks.push_back(take_call(choice, part));
     }
     if (!choice.logprobs.empty()) {
       if (chunks.empty()) chunks.emplace_back();

@@ -33,6 +33,7 @@ class Completion : public std::enable_shared_from_this<Completion> {
     std::string text, reasoning;                  ///< of a whole answer
     std::unique_ptr<chat::ReplyParser> parser;    ///< null: all of the text is content
     std::vector<Json> calls;                      ///< tool calls, as a whole answer has them
+    bool skips_call = false;                      ///< the call that goes on is one more than is wanted
     std::vector<generate::ScoredToken> logprobs;  ///< not yet sent
     std::int64_t offset = 0;                      ///< of the next token's text
     std::int64_t prompt_left = 0;                 ///< tokens of the prompt whose logprobs are to come
@@ -52,7 +53,7 @@ class Completion : public std::enable_shared_from_this<Completion> {
   void begin_stream();
   void on_delta(std::size_t index, generate::Delta delta);
   chat::ReplyParts take_parts(Choice& choice, const generate::Delta& delta);
-  ChoiceJson take_call(Choice& choice, const chat::ReplyPart& call);
+  ChoiceJson take_call(Choice& choice, const chat::ReplyPart& part);
   void keep(Choice& choice, const generate::Delta& delta);
   void send(std::size_t index, const generate::Delta& delta);
   Json take_logprobs(Choice& choice);

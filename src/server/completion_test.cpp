@@ -89,7 +89,7 @@ class CompletionTest : public testing::Test {
     request.stream = stream;
     request.include_usage = request.continuous_usage = usage;
     request.n = n;
-    request.tools = true;
+    request.tools = {"f", "g"};
     request.parallel_tool_calls = parallel;
     request.format = {.tools = "hermes", .reasoning = "qwen3"};
     ASSERT_TRUE(
@@ -114,7 +114,7 @@ TEST_F(CompletionTest, AWholeReplyHasItsParts) {
   EXPECT_EQ(message["reasoning_content"], "Which?");
   EXPECT_EQ(message["content"], "I look.");
   ASSERT_EQ(message["tool_calls"].size(), 2u);
-  EXPECT_EQ(message["tool_calls"][0]["function"], (Json{{"name", "f"}, {"arguments", "{\"a\":1}"}}));
+  EXPECT_EQ(message["tool_calls"][0]["function"], (Json{{"name", "f"}, {"arguments", "{\"a\": 1}"}}));
   EXPECT_EQ(message["tool_calls"][1]["function"]["name"], "g");
   EXPECT_EQ(message["tool_calls"][0]["type"], "function");
   EXPECT_EQ(message["tool_calls"][0]["id"].get<std::string>().size(), 9u);
@@ -127,6 +127,7 @@ TEST_F(CompletionTest, AStreamHasThemAsDeltas) {
   engine_->emit(0, kReply);
   std::string reasoning, content, finish;
   std::vector<std::string> calls;
+  int deltas = 0;
   ASSERT_EQ(exchange_->events.back(), "[DONE]");
   exchange_->events.pop_back();
   for (const std::string& event : exchange_->events) {
@@ -136,14 +137,25 @@ TEST_F(CompletionTest, AStreamHasThemAsDeltas) {
     content += one["delta"].value("content", "");
     if (one["delta"].contains("tool_calls")) {
       const Json& call = one["delta"]["tool_calls"][0];
-      EXPECT_EQ(call["index"], calls.size());
-      calls.push_back(call["function"]["name"].get<std::string>() + call["function"]["arguments"].get<std::string>());
+      if (call.contains("id")) {
+        EXPECT_EQ(call["type"], "function");
+        EXPECT_EQ(call["function"]["arguments"], "");
+        calls.push_back(call["function"]["name"].get<std::string>() + " ");
+      } else {
+        // A later chunk has nothing but the arguments.
+        EXPECT_EQ(call.size(), 2u) << call;
+        EXPECT_EQ(call["function"].size(), 1u) << call;
+      }
+      EXPECT_EQ(call["index"], calls.size() - 1);
+      calls.back() += call["function"]["arguments"].get<std::string>();
+      ++deltas;
     }
     if (!one["finish_reason"].is_null()) finish = one["finish_reason"];
   }
   EXPECT_EQ(reasoning, "Which?");
   EXPECT_EQ(content, "I look.");
-  EXPECT_THAT(calls, ElementsAre("f{\"a\":1}", "g{}"));
+  EXPECT_THAT(calls, ElementsAre("f {\"a\": 1}", "g {}"));
+  EXPECT_EQ(deltas, 1 + 8 + 1 + 2);  // a token a byte, and the names
   EXPECT_EQ(finish, "tool_calls");
   EXPECT_TRUE(exchange_->ended);
 }
@@ -174,6 +186,15 @@ TEST_F(CompletionTest, OnlyOneCallWhereOneIsWanted) {
   start(false, false);
   engine_->emit(0, kReply);
   EXPECT_EQ(choice()["message"]["tool_calls"].size(), 1u);
+}
+
+TEST_F(CompletionTest, OnlyOneCallIsStreamedWhereOneIsWanted) {
+  start(true, false);
+  engine_->emit(0, kReply);
+  for (const std::string& event : exchange_->events) {
+    EXPECT_EQ(event.find("\"index\":1"), std::string::npos) << event;
+    EXPECT_EQ(event.find("\"g\""), std::string::npos) << event;
+  }
 }
 
 TEST_F(CompletionTest, ACutReplyIsOfLength) {

@@ -25,8 +25,8 @@ struct ParsedRequest {
   generate::GenerateRequest generate;     ///< for each of them
   int n = 1;                              ///< choices for each prompt
   bool logprobs = false;
-  bool echo = false;   ///< a text completion begins with its prompt
-  bool tools = false;  ///< the reply may call tools
+  bool echo = false;                    ///< a text completion begins with its prompt
+  std::vector<std::string> tools = {};  ///< names of those that the reply may call
   bool parallel_tool_calls = true;
   ToolChoice tool_choice = ToolChoice::kAuto;
   std::vector<chat::CallRule> call_rules = {};  ///< of the calls that may be; empty: no grammar holds them
@@ -68,13 +68,15 @@ struct ChoiceJson {
   int index = 0;
   std::string text = {};
   std::string reasoning = {};
-  Json tool_calls = Json::array();  ///< see tool_call()
+  Json tool_calls = Json::array();  ///< see tool_call() and more_arguments()
   Json logprobs = nullptr;
   const char* finish_reason = nullptr;  ///< null in a chunk: more follows
 };
 
 /// {"id", "type", "function": {"name", "arguments"}}; with `index`, as a chunk has it, where it is not negative.
 Json tool_call(const chat::ReplyPart& call, const std::string& id, int index = -1);
+/// What a later chunk adds to a call: {"index", "function": {"arguments"}}.
+Json more_arguments(const chat::ReplyPart& part, int index);
 
 Json reply_object(const ReplyIdentity& identity, const std::vector<ChoiceJson>& choices, Usage usage);
 /// The first chunk of a choice of a chat stream, which carries the role.

@@ -46,6 +46,10 @@ Json tool_call(const chat::ReplyPart& call, const std::string& id, int index) {
   return out;
 }
 
+Json more_arguments(const chat::ReplyPart& part, int index) {
+  return {{"index", index}, {"function", {{"arguments", part.text}}}};
+}
+
 Json reply_object(const ReplyIdentity& identity, const std::vector<ChoiceJson>& choices, Usage usage) {
   Json out = envelope(identity, identity.chat ? "chat.completion" : "text_completion");
   out["choices"] = Json::array();

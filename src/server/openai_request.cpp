@@ -299,7 +299,9 @@ Status constrain_calls(const Json& tools, const Json* choice, ParsedRequest& out
       rules = Json::array({std::move(tool)});
     }
   }
-  TENON_ASSIGN(out.call_rules, call_rules(rules));
+  const bool beside_json = out.tool_choice == ToolChoice::kAuto && out.structure &&
+                           out.structure->kind == grammar::Kind::kJsonSchema && chat::calls_look_like_json(out.format);
+  TENON_ASSIGN(out.call_rules, call_rules(rules, beside_json));
   return {};
 }
 
@@ -328,7 +330,7 @@ Status parse_tools(Fields& fields, ParsedRequest& out, chat::RenderInput& input)
         "server can be started with --tool-call-parser",
         "tools");
   }
-  out.tools = true;
+  for (const Json& tool : *tools) out.tools.push_back(tool["function"]["name"]);
   input.tools = *tools;
   if (out.format.tools == "harmony") {
     // Its template adds a tool's description to text, which fails without one.
@@ -413,7 +415,7 @@ Result<ParsedRequest> parse_chat_request(const Json& body, const RequestDefaults
   if (top_logprobs > 0 && !out.logprobs) return wrong("top_logprobs", "may be given only with \"logprobs\": true");
   if (out.logprobs) out.generate.sampling.top_logprobs = top_logprobs;
   TENON_TRY(parse_tools(fields, out, input));
-  if (format.reasoning == "harmony" || (out.tools && out.format.needs_special_tokens())) {
+  if (format.reasoning == "harmony" || (!out.tools.empty() && out.format.needs_special_tokens())) {
     out.generate.skip_special_tokens = false;  // the markers are among them
   }
   TENON_TRY(fields.only("functions", {}));

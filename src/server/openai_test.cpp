@@ -306,13 +306,13 @@ constexpr const char* kTools = R"({"tools": [{"type": "function", "function": {"
 TEST(OpenAiRequest, ToolsGoToTheTemplate) {
   Json body = with(kChat, kTools);
   const auto request = *parse_chat_request(body, {}, kHermes);
-  EXPECT_TRUE(request.tools);
+  EXPECT_THAT(request.tools, testing::ElementsAre("f"));
   EXPECT_EQ(std::get<chat::RenderInput>(request.prompts[0].value).tools, body["tools"]);
   EXPECT_TRUE(request.generate.skip_special_tokens);
   EXPECT_FALSE(parse_chat_request(body, {}, {.tools = "mistral"})->generate.skip_special_tokens);
   body["tool_choice"] = "none";
   const auto none = *parse_chat_request(body, {}, kHermes);
-  EXPECT_FALSE(none.tools);
+  EXPECT_TRUE(none.tools.empty());
   EXPECT_TRUE(std::get<chat::RenderInput>(none.prompts[0].value).tools.is_null());
   body["tool_choice"] = "auto";
   body["parallel_tool_calls"] = false;
@@ -423,6 +423,7 @@ TEST(OpenAiReply, ToolCallsAndReasoning) {
     "role": "assistant", "content": null, "refusal": null, "reasoning_content": "hm", "tool_calls": [
       {"id": "abc", "type": "function", "function": {"name": "f", "arguments": "{\"a\":1}"}}]})"));
   ChoiceJson chunk;
+  EXPECT_EQ(more_arguments(call, 1), Json::parse(R"({"index": 1, "function": {"arguments": "{\"a\":1}"}})"));
   chunk.tool_calls.push_back(tool_call(call, "abc", 1));
   EXPECT_EQ(choice_chunk(kChatId, chunk)["choices"][0]["delta"], Json::parse(R"({"tool_calls": [
     {"index": 1, "id": "abc", "type": "function", "function": {"name": "f", "arguments": "{\"a\":1}"}}]})"));

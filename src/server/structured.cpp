@@ -69,6 +69,29 @@ Result<Source> choice_source(const Json& value, const char* param) {
   return Source{Kind::kLark, std::move(lark), param};
 }
 
+// References of a schema that becomes a part of another one, at `place`.
+void move_references(Json& schema, std::string_view place) {
+  if (!schema.is_structured()) return;
+  for (auto& [key, value] : schema.items()) {
+    if (key == "const" || key == "enum" || key == "default" || key == "examples") continue;  // values, no schemas
+    if (key == "$ref" && value.is_string() && value.get_ref<const std::string&>().starts_with('#')) {
+      const std::string path = value.get<std::string>().substr(1);
+      value = "#" + std::string(place) + (path == "/" ? "" : path);
+    } else {
+      move_references(value, place);
+    }
+  }
+}
+
+// {"name": …, "parameters": …}, in this order.
+Json call_schema(const std::string& name, Json parameters) {
+  move_references(parameters, "/properties/parameters");
+  return {{"type", "object"},
+          {"properties", {{"name", {{"const", name}}}, {"parameters", std::move(parameters)}}},
+          {"required", {"name", "parameters"}},
+          {"additionalProperties", false}};
+}
+
 Source any_object(const char* param) { return {Kind::kJsonSchema, R"({"type": "object"})", param}; }
 
 Result<std::optional<Source>> response_format(const Json& format) {
@@ -177,7 +200,7 @@ Status parse_structure(Fields& fields, std::optional<Source>& out) {
   return fields.only("guided_whitespace_pattern", {});
 }
 
-Result<std::vector<chat::CallRule>> call_rules(const Json& tools) {
+Result<std::vector<chat::CallRule>> call_rules(const Json& tools, bool whole) {
   std::vector<chat::CallRule> out;
   for (const Json& tool : tools) {
     const Json& function = tool["function"];
@@ -196,7 +219,10 @@ Result<std::vector<chat::CallRule>> call_rules(const Json& tools) {
       }
     }
     TENON_ASSIGN(std::string arguments, grammar::lark_expression({Kind::kJsonSchema, text_of(schema), "tools"}));
-    out.push_back({name, std::move(arguments)});
+    out.push_back({.name = name, .arguments = std::move(arguments)});
+    if (!whole) continue;
+    const Source call{Kind::kJsonSchema, text_of(call_schema(name, std::move(schema))), "tools"};
+    TENON_ASSIGN(out.back().whole, grammar::lark_expression(call));
   }
   return out;
 }

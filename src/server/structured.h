@@ -17,8 +17,8 @@ struct ParsedRequest;
 /// "response_format" of OpenAI, "structured_outputs" of vLLM or one of its older "guided_…": at most one of them.
 Status parse_structure(Fields& fields, std::optional<grammar::Source>& out);
 
-/// The tools' names and argument schemas as rules of a grammar. `param` is for errors.
-Result<std::vector<chat::CallRule>> call_rules(const Json& tools);
+/// The tools' names and argument schemas as rules of a grammar. `whole`: of calls that are JSON as a whole.
+Result<std::vector<chat::CallRule>> call_rules(const Json& tools, bool whole = false);
 
 /// The grammar of a reply to this prompt; none: any text will do.
 Result<std::optional<grammar::Source>> reply_source(const ParsedRequest& request, bool chat, std::string_view prompt,

@@ -187,13 +187,14 @@ bool allows(const std::string& lark, std::string_view text) {
 const std::vector<chat::CallRule> kRules = *call_rules(Json::parse(std::string("[") + kF + "," + kG + "]"));
 
 std::vector<std::string> calls_of(const chat::ReplyFormat& format, const std::string& reply) {
-  const auto parser = chat::make_reply_parser(format, true, "");
+  const auto parser = chat::make_reply_parser(format, {.names = {"f", "g"}}, "");
   chat::ReplyParts parts;
   parser->push(reply, parts);
   parser->finish(parts);
   std::vector<std::string> out;
   for (const auto& part : parts) {
     if (part.kind == chat::ReplyPart::Kind::kToolCall) out.push_back(part.name + part.text);
+    if (part.kind == chat::ReplyPart::Kind::kArguments) out.back() += part.text;
   }
   return out;
 }
@@ -275,6 +276,34 @@ TEST(ReplyGrammar, ContentBesideCalls) {
   EXPECT_TRUE(allows(lark, "17"));
   EXPECT_FALSE(allows(lark, "text"));
   EXPECT_TRUE(allows(lark, "<tool_call>\n{\"name\": \"g\", \"arguments\": {}}\n</tool_call>"));
+}
+
+// A lexer takes the longest text: a call that is one text would not let an answer begin as it does.
+TEST(ReplyGrammar, JsonContentBesideCallsThatAreJson) {
+  const Json refers = Json::parse(R"({"type": "function", "function": {"name": "h", "strict": true, "parameters": {
+      "type": "object", "properties": {"a": {"$ref": "#/$defs/flag"}, "h": {"$ref": "#"}}, "required": ["a"],
+      "additionalProperties": false, "$defs": {"flag": {"const": "yes"}}}}})");
+  const auto rules = call_rules(Json::array({Json::parse(kF), Json::parse(kG), refers}), true);
+  ASSERT_TRUE(rules) << rules.error().message;
+  const auto content = grammar::lark_expression(
+      {.text = R"({"type": "object", "properties": {"answer": {"type": "integer"}, "name": {"type": "string"}},
+                   "additionalProperties": false})"});
+  const auto lark = chat::reply_grammar({.tools = "llama3_json"}, "",
+                                        {.calls = *rules, .several = true, .content = *content}, marker);
+  for (const char* text : {R"({"answer":5})", R"({"answer": 5, "name": "Bob"})", R"({"name":"f"})",
+                           R"({"name": "f", "parameters": {"a": true}})", R"({"name":"f","parameters":{"a":true}})",
+                           R"({"name": "g", "parameters": {}}; {"name": "f", "parameters": {"a": true}})",
+                           R"({"name": "h", "parameters": {"a": "yes", "h": {"a": "yes"}}})"}) {
+    EXPECT_TRUE(allows(lark, text)) << text;
+  }
+  for (const char* text : {R"({"name": "f", "parameters": {"a": 1}})", R"({"name": "x", "parameters": {}})", "text",
+                           R"({"name": "h", "parameters": {"a": "no"}})", R"({"answer": 5}; {"answer": 5})"}) {
+    EXPECT_FALSE(allows(lark, text)) << text;
+  }
+  const std::string both = R"("response_format": {"type": "json_object"})";
+  EXPECT_FALSE(parse(tools(both), {.tools = "llama3_json"})->call_rules[0].whole.empty());
+  EXPECT_TRUE(parse(tools(both))->call_rules[0].whole.empty());
+  EXPECT_TRUE(parse(tools(""), {.tools = "llama3_json"})->call_rules[0].whole.empty());
 }
 
 }  // namespace

@@ -67,7 +67,14 @@ Json joined(const HttpReply& reply) {
     const Json choice = Json::parse(event)["choices"][0];
     const Json& delta = choice["delta"];
     out["content"] = out["content"].get<std::string>() + delta.value("content", "");
-    for (const Json& call : delta.value("tool_calls", Json::array())) out["calls"].push_back(call["function"]);
+    for (const Json& call : delta.value("tool_calls", Json::array())) {
+      if (call.contains("id")) {
+        out["calls"].push_back(call["function"]);
+      } else {
+        Json& arguments = out["calls"].at(call["index"].get<std::size_t>())["arguments"];
+        arguments = arguments.get<std::string>() + call["function"]["arguments"].get<std::string>();
+      }
+    }
     if (!choice["finish_reason"].is_null()) out["finish_reason"] = choice["finish_reason"];
   }
   return out;
@@ -191,7 +198,7 @@ TEST_P(ForcedCall, SatisfiesItsSchemaWholeAndStreamed) {
     EXPECT_EQ(required["finish_reason"], "tool_calls");
     const Json& function = required["message"]["tool_calls"][0]["function"];
     if (function["name"] == "now") {
-      EXPECT_EQ(function["arguments"], "{}");
+      EXPECT_EQ(Json::parse(function["arguments"].get<std::string>()), Json::object());
     } else {
       expect_weather(function);
     }
@@ -206,6 +213,39 @@ TEST_P(ForcedCall, SatisfiesItsSchemaWholeAndStreamed) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Formats, ForcedCall, testing::Values("hermes", "llama3_json", "mistral", "gemma"));
+
+// A call of Llama 3 begins as an answer in JSON does: either can be written, and is told from the other.
+TEST(Structured, AnAnswerInJsonBesideCallsInJson) {
+  TinyServer server(true, {"--tool-call-parser", "llama3_json"});
+  int answers = 0, calls = 0;
+  for (int seed = 0; seed < 12; ++seed) {
+    Json body = chat_body(seed, 200);
+    body["tools"] = {tool("weather", kWeather)};
+    body["tools"][0]["function"]["strict"] = true;
+    const Json answer = {{"type", "object"},
+                         {"properties", {{"answer", {{"type", "boolean"}}}}},
+                         {"required", {"answer"}},
+                         {"additionalProperties", false}};
+    body["response_format"] = {{"type", "json_schema"}, {"json_schema", {{"name", "answer"}, {"schema", answer}}}};
+    const Json choice = choice_of(post(server.port(), "/v1/chat/completions", body));
+    const Json& message = choice["message"];
+    body["stream"] = true;
+    const Json streamed = joined(post(server.port(), "/v1/chat/completions", body));
+    if (choice["finish_reason"] == "length") continue;
+    if (message.contains("tool_calls")) {
+      ++calls;
+      EXPECT_EQ(choice["finish_reason"], "tool_calls");
+      for (const Json& call : message["tool_calls"]) expect_weather(call["function"]);
+      EXPECT_EQ(streamed["calls"][0], message["tool_calls"][0]["function"]);
+    } else {
+      ++answers;
+      EXPECT_TRUE(Json::parse(message["content"].get<std::string>())["answer"].is_boolean()) << choice;
+      EXPECT_EQ(streamed["content"], message["content"]);
+    }
+  }
+  EXPECT_GT(answers, 0);
+  EXPECT_GT(calls, 0);
+}
 
 // A reply in harmony may reason before the call, and this model does so until it is cut off: no content then.
 TEST(Structured, AForcedCallInHarmonyIsACallOrReasoning) {
