@@ -107,8 +107,9 @@ TEST(Hermes, WhatCannotBeReadStaysContent) {
 TEST(Hermes, WhatIsBesideACall) {
   for (const char* inner :
        {R"({"type": "function", "id": "x", "name": "f", "arguments": {"a": 1}})",
-        R"({"arguments": {"a": 1}, "name": "f"})", R"({"name": "f", "arguments": {"a": 1}, "x": {}})",
-        R"({"name": "f", "arguments": "{\"a\": 1}"})", R"({"name" : "f" , "parameters" :{"a": 1}})"}) {
+        R"({"arguments": {"a": 1}, "name": "f"})", R"({"name": "f", "arguments": null, "parameters": {"a": 1}})",
+        R"({"name": "f", "arguments": {"a": 1}, "x": {}})", R"({"name": "f", "arguments": "{\"a\": 1}"})",
+        R"({"name" : "f" , "parameters" :{"a": 1}})"}) {
     EXPECT_THAT(all_cuts(kHermes, "<tool_call>" + std::string(inner) + "</tool_call>"),
                 ElementsAre(call("f", R"({"a": 1})")));
   }
@@ -305,6 +306,8 @@ TEST(InPieces, AfterItsArgumentsACallMayBreakOff) {
   EXPECT_THAT(all_cuts(kLlama3, object + " more"), ElementsAre(f, content("more")));
   EXPECT_THAT(all_cuts(kLlama3, object + more), ElementsAre(f, content(more)));
   EXPECT_THAT(all_cuts(kLlama3, object + R"(, "type": "function"})"), ElementsAre(f));
+  EXPECT_THAT(all_cuts(kLlama3, object + R"(, "name": "Bob"})"), ElementsAre(f, content(R"(, "name": "Bob"})")));
+  EXPECT_THAT(all_cuts(kLlama3, R"({"name": "f", "parameters": null})"), ElementsAre(call("f", "{}")));
   EXPECT_THAT(all_cuts(kLlama3, "<|python_tag|>" + object + "<|eom_id|>"), ElementsAre(f, content("<|eom_id|>")));
   EXPECT_THAT(all_cuts(kHermes, "<tool_call>" + object + "\n</tool_call> more"), ElementsAre(f, content(" more")));
   EXPECT_THAT(all_cuts(kHermes, "<tool_call>" + object + "\n</tool"), ElementsAre(f));
