@@ -35,7 +35,8 @@ class CallReader {
 /// {"name": "f", "arguments": {...}}, or "parameters"; the arguments may be a string of JSON, and missing where nothing
 /// else is there that would be lost. Without a marker before it (`marked`) it is a call only with arguments, only of a
 /// function that is known, and only if nothing but its name, type and id comes before them: a JSON answer looks the
-/// same. An object that breaks off after the arguments is a call too; what comes then is the rest.
+/// same. Other keys of a marked call are no text. An object that breaks off after the arguments is a call too; what
+/// comes then is the rest.
 std::unique_ptr<CallReader> json_call(const CallOptions& options, bool marked);
 
 /// {...}: the arguments of a function whose name has been read.

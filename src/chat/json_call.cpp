@@ -13,7 +13,7 @@ using Kind = ReplyPart::Kind;
 
 bool is_space(char c) { return kWhitespace.find(c) != std::string_view::npos; }
 bool is_arguments(std::string_view key) { return key == "arguments" || key == "parameters"; }
-bool is_envelope(std::string_view key) { return key == "name" || key == "type" || key == "id"; }
+bool is_envelope(std::string_view key) { return key == "type" || key == "id"; }
 
 class JsonCall final : public CallReader {
  public:
@@ -100,7 +100,7 @@ class JsonCall final : public CallReader {
     const auto key = json_of(std::string_view(text_).substr(begin_));
     key_ = key && key->is_string() ? key->get<std::string>() : std::string();
     expect_ = Expect::kColon;
-    if (is_envelope(key_) || is_arguments(key_)) return;
+    if (key_ == "name" ? name_.empty() : is_arguments(key_) ? arguments_end_ == kNone : is_envelope(key_)) return;
     others_ = true;
     if (!marked_) broken_ = true;
   }
@@ -113,6 +113,8 @@ class JsonCall final : public CallReader {
       const bool known = std::ranges::find(options_.names, name_) != options_.names.end();
       if (!marked_ && !known) name_.clear();
       if (name_.empty()) broken_ = true;
+    } else if (is_arguments(key_) && value == "null") {
+      none_ = true;
     } else if (is_arguments(key_) && arguments_end_ == kNone && (arguments_ == kNone || arguments_ == begin_)) {
       arguments_ = begin_;
       arguments_end_ = begin_ + value.size();
@@ -134,10 +136,9 @@ class JsonCall final : public CallReader {
   }
   // As the model wrote them; a JSON object.
   std::optional<std::string> whole_arguments() const {
-    if (arguments_ == kNone) return marked_ && !others_ ? std::optional<std::string>("{}") : std::nullopt;
+    if (arguments_ == kNone) return none_ || (marked_ && !others_) ? std::optional<std::string>("{}") : std::nullopt;
     std::string text = text_.substr(arguments_, arguments_end_ - arguments_);
     auto json = json_of(text);
-    if (json && json->is_null()) return "{}";
     if (json && json->is_string()) {
       text = json->get<std::string>();
       json = json_of(text);
@@ -168,6 +169,7 @@ class JsonCall final : public CallReader {
   Expect expect_ = Expect::kObject;
   std::string key_, name_;
   bool others_ = false;       // keys that are no part of a call
+  bool none_ = false;         // the arguments are null
   bool broken_ = false;       // the object ends here
   std::size_t accepted_ = 0;  // the end of its last part that may be there
   std::size_t begin_ = 0;     // of the key or value, in text_

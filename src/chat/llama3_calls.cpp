@@ -47,8 +47,8 @@ class Llama3 final : public ReplyParser {
       return true;
     }
     if (before_.empty() && text.starts_with(kMarker)) {
-      before_ = kMarker;
-      held_.erase(0, first + kMarker.size());
+      before_ = held_.substr(0, first + kMarker.size());
+      held_.erase(0, before_.size());
       marked_ = true;
       return true;
     }

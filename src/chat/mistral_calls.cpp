@@ -9,7 +9,49 @@ namespace tenon::chat {
 namespace {
 
 constexpr std::string_view kMarker = "[TOOL_CALLS]", kArguments = "[ARGS]", kCallId = "[CALL_ID]";
-constexpr std::size_t kMaxHeader = 512;  // bytes of a name with its markers
+// What a text begins with, up to the arguments: name, name[ARGS] or name[CALL_ID]id[ARGS].
+class Header {
+ public:
+  explicit Header(std::string_view text) : text_(text) {
+    name_ = word();
+    if (name_.empty()) return;
+    if (take(kCallId) && !std::ranges::all_of(word(), is_of_id)) return;
+    take(kArguments);
+    open_ = open_ || at_ == text_.size();
+    is_one_ = !open_ && text_[at_] == '{';
+  }
+  bool is_open() const { return open_; }  ///< it may become one
+  bool is_one() const { return is_one_; }
+  std::string_view name() const { return name_; }
+  std::size_t size() const { return at_; }
+
+ private:
+  static bool is_of_id(char c) { return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); }
+  // A word, and the white space after it.
+  std::string_view word() {
+    const std::size_t begin = at_;
+    at_ = std::min(text_.find_first_of(" \t\r\n[{", at_), text_.size());
+    const std::string_view out = text_.substr(begin, at_ - begin);
+    skip();
+    return out;
+  }
+  bool take(std::string_view marker) {
+    const std::string_view rest = text_.substr(at_);
+    if (!rest.starts_with(marker)) {
+      open_ = open_ || marker.starts_with(rest);
+      return false;
+    }
+    at_ += marker.size();
+    skip();
+    return true;
+  }
+  void skip() { at_ = std::min(text_.find_first_not_of(kWhitespace, at_), text_.size()); }
+
+  const std::string_view text_;
+  std::string_view name_;
+  std::size_t at_ = 0;
+  bool open_ = false, is_one_ = false;
+};
 
 class Mistral final : public ReplyParser {
  public:
@@ -80,23 +122,14 @@ class Mistral final : public ReplyParser {
       state_ = State::kItem;
       return true;
     }
-    const std::size_t brace = held_.find('{');
-    const std::string_view header = std::string_view(held_).substr(0, brace);
-    const std::string_view name = name_in(header);
-    // A name is one short word; where it could still become one it is waited for.
-    if (header.size() > kMaxHeader || name.find_first_of(kWhitespace) != std::string_view::npos) {
-      return text_after_all(out);
-    }
-    if (brace == std::string::npos) return false;
-    if (name.empty()) return text_after_all(out);
-    call_ = arguments_of(std::string(name), options_);
-    take(brace);
+    Header header(std::string_view(held_).substr(first));
+    if (header.is_open()) return false;
+    if (!header.is_one()) return text_after_all(out);
+    call_ = arguments_of(std::string(header.name()), options_);
+    take(first + header.size());
     in_list_ = false;
     state_ = State::kCall;
     return true;
-  }
-  static std::string_view name_in(std::string_view header) {
-    return trimmed(header.substr(0, std::min(header.find(kArguments), header.find(kCallId))));
   }
   bool begin_item(ReplyParts& out) {
     const std::size_t first = skip();

@@ -107,8 +107,9 @@ TEST(Hermes, WhatCannotBeReadStaysContent) {
 TEST(Hermes, WhatIsBesideACall) {
   for (const char* inner :
        {R"({"type": "function", "id": "x", "name": "f", "arguments": {"a": 1}})",
-        R"({"arguments": {"a": 1}, "name": "f"})", R"({"name": "f", "arguments": {"a": 1}, "x": {}})",
-        R"({"name": "f", "arguments": "{\"a\": 1}"})", R"({"name" : "f" , "parameters" :{"a": 1}})"}) {
+        R"({"arguments": {"a": 1}, "name": "f"})", R"({"name": "f", "arguments": null, "parameters": {"a": 1}})",
+        R"({"name": "f", "arguments": {"a": 1}, "x": {}})", R"({"name": "f", "arguments": "{\"a\": 1}"})",
+        R"({"name" : "f" , "parameters" :{"a": 1}})"}) {
     EXPECT_THAT(all_cuts(kHermes, "<tool_call>" + std::string(inner) + "</tool_call>"),
                 ElementsAre(call("f", R"({"a": 1})")));
   }
@@ -189,8 +190,9 @@ TEST(Llama3, CallsAndWhatIsBetweenAndAfterThem) {
               ElementsAre(call_f, content(R"(; {"name": "Bob", "parameters": {}})")));
   EXPECT_THAT(all_cuts(kLlama3, f + "<|eom_id|>"), ElementsAre(call_f, content("<|eom_id|>")));
   EXPECT_THAT(all_cuts(kLlama3, "<|python_tag|>" + f + "<|eom_id|>"), ElementsAre(call_f, content("<|eom_id|>")));
-  for (const std::string text : {"<|python_tag|>print({})", "<|python_tag|> ", " \n", "<|pyth", "{", "{}", "{x}",
-                                 "{\"na", "<|python_tag|>{\"x\": [1, {}]}", "{ \"answer\": \"<|python_tag\"}"}) {
+  for (const std::string text :
+       {"<|python_tag|>print({})", "<|python_tag|> ", "\n<|python_tag|>x", " \n", "<|pyth", "{", "{}", "{x}", "{\"na",
+        "<|python_tag|>{\"x\": [1, {}]}", "{ \"answer\": \"<|python_tag\"}"}) {
     EXPECT_THAT(all_cuts(kLlama3, text), ElementsAre(content(text)));
   }
 }
@@ -200,8 +202,9 @@ TEST(Mistral, BothNotations) {
               ElementsAre(call("f", R"({"a": 1})"), call("g", "{}")));
   EXPECT_THAT(all_cuts(kMistral, R"(Sure.[TOOL_CALLS]f[ARGS]{"a": "]}"}[TOOL_CALLS]g[CALL_ID]123456789[ARGS]{})"),
               ElementsAre(content("Sure."), call("f", R"({"a": "]}"})"), call("g", "{}")));
-  for (const std::string text : {"[TOOL_CALLS] nothing", "[TOOL_CALLS]", "[TOOL_CALLS] []", "[TOOL_CALLS][1]",
-                                 "[TOOL_CA", "[TOOL_CALLS]{}", "[TOOL_CALLS]f", "[TOOL_CALLS][{\"name\": 5}]"}) {
+  for (const std::string text :
+       {"[TOOL_CALLS] nothing", "[TOOL_CALLS]", "[TOOL_CALLS] []", "[TOOL_CALLS][1]", "[TOOL_CA", "[TOOL_CALLS]{}",
+        "[TOOL_CALLS]f", "[TOOL_CALLS]f[ARGS]x{}", "[TOOL_CALLS]f; g{}", "[TOOL_CALLS][{\"name\": 5}]"}) {
     EXPECT_THAT(all_cuts(kMistral, text), ElementsAre(content(text)));
   }
 }
@@ -213,6 +216,7 @@ TEST(Mistral, WhatIsAfterCalls) {
     EXPECT_THAT(all_cuts(kMistral, calls + "\nand"), ElementsAre(call("f", "{}"), content("and")));
     EXPECT_THAT(all_cuts(kMistral, calls + " " + one), ElementsAre(call("f", "{}"), call("f", "{}")));
   }
+  EXPECT_THAT(all_cuts(kMistral, "[TOOL_CALLS] f [ARGS] {} "), ElementsAre(call("f", "{}")));
   EXPECT_THAT(all_cuts(kMistral, "[TOOL_CALLS]" + one), ElementsAre(content("[TOOL_CALLS]"), call("f", "{}")));
   EXPECT_THAT(all_cuts(kMistral, R"([TOOL_CALLS][{"name": "f"}, {"name": 5}])"),
               ElementsAre(call("f", "{}"), content(R"(, {"name": 5}])")));
@@ -302,6 +306,8 @@ TEST(InPieces, AfterItsArgumentsACallMayBreakOff) {
   EXPECT_THAT(all_cuts(kLlama3, object + " more"), ElementsAre(f, content("more")));
   EXPECT_THAT(all_cuts(kLlama3, object + more), ElementsAre(f, content(more)));
   EXPECT_THAT(all_cuts(kLlama3, object + R"(, "type": "function"})"), ElementsAre(f));
+  EXPECT_THAT(all_cuts(kLlama3, object + R"(, "name": "Bob"})"), ElementsAre(f, content(R"(, "name": "Bob"})")));
+  EXPECT_THAT(all_cuts(kLlama3, R"({"name": "f", "parameters": null})"), ElementsAre(call("f", "{}")));
   EXPECT_THAT(all_cuts(kLlama3, "<|python_tag|>" + object + "<|eom_id|>"), ElementsAre(f, content("<|eom_id|>")));
   EXPECT_THAT(all_cuts(kHermes, "<tool_call>" + object + "\n</tool_call> more"), ElementsAre(f, content(" more")));
   EXPECT_THAT(all_cuts(kHermes, "<tool_call>" + object + "\n</tool"), ElementsAre(f));

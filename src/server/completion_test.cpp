@@ -10,6 +10,8 @@ namespace tenon::server {
 namespace {
 
 using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::Not;
 
 // One token a byte.
 class Bytes final : public tokenizer::Tokenizer {
@@ -91,15 +93,24 @@ class CompletionTest : public testing::Test {
     request.n = n;
     request.tools = {"f", "g"};
     request.parallel_tool_calls = parallel;
-    request.format = {.tools = "hermes", .reasoning = "qwen3"};
+    request.format = format_;
     ASSERT_TRUE(
         Completion::start(generator, std::move(request), {.id = "chatcmpl-1", .model = "m"}, {}, exchange_, metrics_));
+  }
+  void write(std::string_view text) {
+    for (const char c : text) engine_->send(0, {.id = 1, .token = c});
+  }
+  std::string streamed() const {
+    std::string out;
+    for (const std::string& event : exchange_->events) out += event;
+    return out;
   }
   Json choice() const { return Json::parse(exchange_->body)["choices"][0]; }
 
   std::shared_ptr<FakeEngine> engine_ = std::make_shared<FakeEngine>();
   std::shared_ptr<FakeExchange> exchange_ = std::make_shared<FakeExchange>();
   Metrics metrics_;
+  chat::ReplyFormat format_ = {.tools = "hermes", .reasoning = "qwen3"};
 };
 
 constexpr const char* kReply =
@@ -158,6 +169,25 @@ TEST_F(CompletionTest, AStreamHasThemAsDeltas) {
   EXPECT_EQ(deltas, 1 + 8 + 1 + 2);  // a token a byte, and the names
   EXPECT_EQ(finish, "tool_calls");
   EXPECT_TRUE(exchange_->ended);
+}
+
+TEST_F(CompletionTest, ACallIsStreamedBeforeTheReplyEnds) {
+  format_ = {.tools = "llama3_json"};
+  start(true);
+  write(R"({"name": "f", "parameters": {)");
+  EXPECT_THAT(streamed(), HasSubstr(R"("function":{"name":"f","arguments":""})"));
+  write(R"("a": 1)");
+  engine_->send(0, {.id = 1, .finish = engine::FinishReason::kLength});
+  EXPECT_THAT(streamed(), HasSubstr(R"("finish_reason":"length")"));
+}
+
+TEST_F(CompletionTest, AnAnswerInJsonIsStreamedBeforeTheReplyEnds) {
+  format_ = {.tools = "llama3_json"};
+  start(true);
+  write(R"({"name": "Bob",)");
+  EXPECT_THAT(streamed(), HasSubstr("Bob"));
+  engine_->emit(0, R"( "age": 3})");
+  EXPECT_THAT(streamed(), Not(HasSubstr("tool_calls")));
 }
 
 TEST_F(CompletionTest, EveryChunkHasTheUsageSoFarWhereItIsWanted) {
