@@ -2,6 +2,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <stdlib.h>
+
 #include <algorithm>
 #include <fstream>
 
@@ -147,6 +149,33 @@ TEST_F(BadModel, ATemplateThatBeginsToThinkMakesReasoning) {
 
 TEST(CommandLine, AContextLongerThanTheModels) {
   EXPECT_THAT(failure(model_dir(), {"--max-length", "100000"}), AllOf(HasSubstr("100000"), HasSubstr("512")));
+}
+
+// An option that may be repeated takes one value each time: the model may follow it.
+TEST(CommandLine, TheModelMayFollowAnyOption) {
+  const std::string none = "/no/such/model";
+  const std::vector<std::vector<std::string>> commands = {
+      {"serve", "--port", "0", "--api-key", "secret", none},
+      {"serve", "--port", "0", "--api-key", "one", "--api-key", "two", none},
+      {"serve", "--port", "0", "--allowed-origins", "*", none},
+      {"encode", "--text", "a", none},
+      {"bench", "--batch", "1,2", none}};
+  for (const auto& command : commands) {
+    const Finished end = run(command);
+    EXPECT_EQ(end.status, 1) << end.err;
+    EXPECT_THAT(end.err, AllOf(HasSubstr(none), testing::Not(HasSubstr("required"))));
+  }
+}
+
+TEST(CommandLine, AnEmptyKeyIsRefused) {
+  EXPECT_THAT(failure(model_dir(), {"--api-key", ""}), HasSubstr("the API key (--api-key or TENON_API_KEY) is empty"));
+  EXPECT_THAT(failure(model_dir(), {"--api-key", "one", "--api-key", ""}), HasSubstr("is empty"));
+  setenv("TENON_API_KEY", "", 1);
+  EXPECT_THAT(failure(model_dir()), HasSubstr("is empty"));
+  setenv("TENON_API_KEY", "of the environment", 1);
+  TinyServer server;
+  unsetenv("TENON_API_KEY");
+  EXPECT_EQ(request(server.port(), "GET", "/v1/models").status, 401);
 }
 
 TEST(CommandLine, TooLittleMemoryForTheCache) {
