@@ -36,7 +36,7 @@ Result<RequestId> EncoderLoop::submit(std::vector<std::vector<std::int32_t>> tex
   active->submitted = std::chrono::steady_clock::now();
 
   const std::lock_guard lock(mutex_);
-  if (queued_ > 0 && queued_ + active->left > options_.max_queued_texts) {
+  if (queued_ >= options_.max_queued_texts) {
     return fail(ErrorCode::kResourceExhausted, "the queue is full: " + std::to_string(queued_) +
                                                    " texts wait, and at most " +
                                                    std::to_string(options_.max_queued_texts) + " may; try again later");

@@ -60,7 +60,7 @@ struct Options {
   int mixed_prefill = 128;     ///< most prompt tokens of a step in which replies go on
   int max_length = 0;          ///< context: prompt and reply; 0: what the executable allows
   std::int64_t num_pages = 0;  ///< pages of the KV cache
-  int max_queue_size = 1024;   ///< waiting requests beyond this are refused
+  int max_queue_size = 1024;   ///< where so many requests wait, more are refused
   bool prefix_cache = true;    ///< prompts that begin alike share keys and values
 };
 
@@ -76,6 +76,12 @@ struct Stats {
   double run_seconds = 0;                                        ///< spent in the model
 };
 
+/// A request and who gets its events.
+struct Submission {
+  Request request;
+  std::shared_ptr<Sink> sink;
+};
+
 class Engine {
  public:
   /// Allocates the KV cache: kResourceExhausted says how much it needs. kInvalidArgument where options go beyond the
@@ -85,9 +91,12 @@ class Engine {
   /// Stops the loop; what runs or waits ends with kCancelled. Not from a sink.
   virtual ~Engine() = default;
 
-  /// Queues a request; `sink` gets its events. Errors: an empty or too long prompt (kInvalidArgument, names the
-  /// lengths), an id outside the vocabulary, a full queue (kResourceExhausted), shut down (kUnavailable).
-  virtual Result<RequestId> submit(Request request, std::shared_ptr<Sink> sink) = 0;
+  /// Queues requests that belong together, all or none: where the queue is not full they are taken, however many.
+  /// Errors: an empty or too long prompt (kInvalidArgument, names the lengths), an id outside the vocabulary, a full
+  /// queue (kResourceExhausted), shut down (kUnavailable).
+  virtual Result<std::vector<RequestId>> submit_all(std::vector<Submission> submissions) = 0;
+  /// The same for one.
+  Result<RequestId> submit(Request request, std::shared_ptr<Sink> sink);
   /// Ends a request within one step; unknown ids are ignored. One last event of kCancelled follows.
   virtual void cancel(RequestId id) = 0;
   /// The same for a subscriber that has all it wanted (a stop string): the last event is kStop, and it counts as

@@ -88,9 +88,8 @@ Status EngineLoop::check(const Request& request) const {
   return request.sampling.validate();
 }
 
-Result<RequestId> EngineLoop::submit(Request request, std::shared_ptr<Sink> sink) {
-  TENON_CHECK(sink && *sink);
-  TENON_TRY(check(request));
+std::unique_ptr<EngineLoop::Active> EngineLoop::activate(Submission submission) const {
+  auto& [request, sink] = submission;
   auto active = std::make_unique<Active>();
   const auto length = static_cast<std::int64_t>(request.prompt.size());
   active->reads_only = request.max_tokens == 0;
@@ -111,15 +110,31 @@ Result<RequestId> EngineLoop::submit(Request request, std::shared_ptr<Sink> sink
   active->priority = request.priority;
   active->cache_salt = std::move(request.cache_salt);
   if (request.timeout > 0) active->deadline = later(clock_(), request.timeout);
+  return active;
+}
+
+Result<std::vector<RequestId>> EngineLoop::submit_all(std::vector<Submission> submissions) {
+  for (const auto& [request, sink] : submissions) {
+    TENON_CHECK(sink && *sink);
+    TENON_TRY(check(request));
+  }
+  std::vector<std::unique_ptr<Active>> all;
+  std::vector<scheduler::Sequence*> sequences;
+  for (Submission& submission : submissions) {
+    sequences.push_back(all.emplace_back(activate(std::move(submission))).get());
+  }
 
   const std::lock_guard lock(mutex_);
   if (draining_ || stopping_) return fail(ErrorCode::kUnavailable, "the server is shutting down");
-  TENON_TRY(scheduler_.submit(*active));
-  const RequestId id = active->id = next_id_++;
-  if (active->deadline) deadlines_.emplace(*active->deadline, id);
-  requests_.emplace(id, std::move(active));
+  TENON_TRY(scheduler_.submit(sequences));
+  std::vector<RequestId> ids;
+  for (auto& active : all) {
+    ids.push_back(active->id = next_id_++);
+    if (active->deadline) deadlines_.emplace(*active->deadline, active->id);
+    requests_.emplace(active->id, std::move(active));
+  }
   wake_.notify_one();
-  return id;
+  return ids;
 }
 
 void EngineLoop::end_early(RequestId id, FinishReason reason) {

@@ -200,6 +200,22 @@ TEST(Engine, AFullQueueRefuses) {
   EXPECT_TRUE(submit());
 }
 
+TEST(Engine, RequestsThatBelongTogetherAreTakenAllOrNone) {
+  Collector collector;
+  const auto engine =
+      make(std::make_shared<FakeExecutable>(), {.max_batch_size = 1, .num_pages = 10, .max_queue_size = 2});
+  std::vector<Submission> several;
+  for (int i = 0; i < 5; ++i) several.push_back({{.prompt = {1}, .max_tokens = 2}, collector.sink()});
+  several.back().request.prompt = {-1};
+  EXPECT_EQ(engine->submit_all(several).error().code, ErrorCode::kInvalidArgument);
+  several.back().request.prompt = {1};
+  const auto ids = engine->submit_all(several);
+  ASSERT_TRUE(ids);
+  for (const auto id : *ids) EXPECT_EQ(collector.wait(id).finish, FinishReason::kLength);
+  EXPECT_EQ(engine->stats().requests_started, 5);
+  EXPECT_EQ(engine->stats().requests_cancelled, 0);
+}
+
 TEST(Engine, DrainFinishesWhatWasTaken) {
   Collector collector;
   auto model = std::make_shared<FakeExecutable>();

@@ -76,6 +76,12 @@ struct Delta {
 /// before start() has returned. The engine keeps it until the request has ended.
 using DeltaSink = std::function<void(const Delta&)>;
 
+/// What to generate, and who gets it.
+struct Start {
+  GenerateRequest request;
+  DeltaSink sink;
+};
+
 /// A running reply. Destroying the handle before its last delta cancels it: then no further call of the sink begins,
 /// though one may still be running.
 class Reply {
@@ -98,7 +104,10 @@ class Generator {
 
   /// What a prompt is in tokens. Errors name "prompt" or "messages".
   Result<EncodedPrompt> encode(Prompt prompt) const;
-  /// Errors are the client's (kInvalidArgument with `param`) or the engine's (queue full, draining).
+  /// Starts replies that belong together, all or none. Errors are the client's (kInvalidArgument with `param`) or the
+  /// engine's (queue full, draining).
+  Result<std::vector<std::unique_ptr<Reply>>> start_all(std::vector<Start> starts) const;
+  /// The same for one.
   Result<std::unique_ptr<Reply>> start(GenerateRequest request, DeltaSink sink) const;
 
   const engine::Engine& engine() const { return *parts_.engine; }
@@ -109,7 +118,9 @@ class Generator {
   bool has_chat_template() const { return parts_.chat_template != nullptr; }
 
  private:
+  struct Prepared;
   Result<EncodedPrompt> encode_checked(Prompt prompt) const;
+  Result<Prepared> prepare(Start start) const;
 
   Parts parts_;
   std::unique_ptr<grammar::Compiler> grammars_;

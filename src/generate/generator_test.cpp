@@ -69,11 +69,15 @@ class UpperTemplate final : public chat::ChatTemplate {
 // Records requests; the test plays the engine thread.
 class FakeEngine final : public engine::Engine {
  public:
-  Result<engine::RequestId> submit(engine::Request request, std::shared_ptr<engine::Sink> sink) override {
+  Result<std::vector<engine::RequestId>> submit_all(std::vector<engine::Submission> submissions) override {
     if (refusal) return std::unexpected(*refusal);
-    last = std::move(request);
-    sink_ = std::move(sink);
-    return ++id_;
+    std::vector<engine::RequestId> ids;
+    for (auto& [request, sink] : submissions) {
+      last = std::move(request);
+      sink_ = std::move(sink);
+      ids.push_back(++id_);
+    }
+    return ids;
   }
   void cancel(engine::RequestId id) override { cancelled.push_back(id); }
   void finish(engine::RequestId id) override { finished.push_back(id); }

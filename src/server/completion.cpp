@@ -84,7 +84,7 @@ Status Completion::begin(const generate::Generator& generator, ParsedRequest req
     prompts.push_back(std::move(encoded));
   }
   TENON_ASSIGN(auto source, reply_source(request, identity_.chat, prompts.front().text, generator));
-  if (!source) return answer_begins(generator, request, prompts);
+  if (!source) return start_choices(generator, request, prompts);
   form_ = source->param;
   // Compiling takes milliseconds, or seconds where the client wants to know: not on the I/O thread.
   auto then = [self = shared_from_this(), &generator, request = std::move(request),
@@ -94,20 +94,11 @@ Status Completion::begin(const generate::Generator& generator, ParsedRequest req
       if (self->hung_up_) return;
       if (!compiled) return refuse(*self->exchange_, compiled.error());
       request.generate.grammar = *std::move(compiled);
-      if (auto begun = self->answer_begins(generator, request, prompts); !begun)
+      if (auto begun = self->start_choices(generator, request, prompts); !begun)
         refuse(*self->exchange_, begun.error());
     });
   };
   return generator.grammars().submit(*std::move(source), std::move(then));
-}
-
-Status Completion::answer_begins(const generate::Generator& generator, const ParsedRequest& request,
-                                 const std::vector<generate::EncodedPrompt>& prompts) {
-  if (auto started = start_choices(generator, request, prompts); !started) {
-    choices_.clear();  // cancels those that did start
-    return started;
-  }
-  return {};
 }
 
 // With the first delta, as in vLLM: what fails before it is answered with its status, and clients that take the first
@@ -123,6 +114,7 @@ void Completion::begin_stream() {
 Status Completion::start_choices(const generate::Generator& generator, const ParsedRequest& request,
                                  const std::vector<generate::EncodedPrompt>& prompts) {
   choices_.resize(prompts.size() * static_cast<std::size_t>(request.n));
+  std::vector<generate::Start> starts;
   std::size_t index = 0;
   for (const auto& encoded : prompts) {
     const auto length = static_cast<std::int64_t>(encoded.ids.size());
@@ -142,10 +134,12 @@ Status Completion::start_choices(const generate::Generator& generator, const Par
       auto sink = [self = shared_from_this(), exchange = exchange_, index](const generate::Delta& delta) {
         exchange->post([self, index, delta]() mutable { self->on_delta(index, std::move(delta)); });
       };
-      TENON_ASSIGN(choice.reply, generator.start(std::move(one), std::move(sink)));
-      ++running_;
+      starts.push_back({std::move(one), std::move(sink)});
     }
   }
+  TENON_ASSIGN(auto replies, generator.start_all(std::move(starts)));
+  for (std::size_t i = 0; i < choices_.size(); ++i) choices_[i].reply = std::move(replies[i]);
+  running_ = choices_.size();
   return {};
 }
 

@@ -48,8 +48,6 @@ class Completion : public std::enable_shared_from_this<Completion> {
   Status begin(const generate::Generator& generator, ParsedRequest request);
   Status start_choices(const generate::Generator& generator, const ParsedRequest& request,
                        const std::vector<generate::EncodedPrompt>& prompts);
-  Status answer_begins(const generate::Generator& generator, const ParsedRequest& request,
-                       const std::vector<generate::EncodedPrompt>& prompts);
   void begin_stream();
   void on_delta(std::size_t index, generate::Delta delta);
   chat::ReplyParts take_parts(Choice& choice, const generate::Delta& delta);

@@ -38,9 +38,13 @@ class Template final : public chat::ChatTemplate {
 // The test plays the engine thread.
 class FakeEngine final : public engine::Engine {
  public:
-  Result<engine::RequestId> submit(engine::Request, std::shared_ptr<engine::Sink> sink) override {
-    sinks.push_back(std::move(sink));
-    return sinks.size();
+  Result<std::vector<engine::RequestId>> submit_all(std::vector<engine::Submission> submissions) override {
+    std::vector<engine::RequestId> ids;
+    for (auto& submission : submissions) {
+      sinks.push_back(std::move(submission.sink));
+      ids.push_back(sinks.size());
+    }
+    return ids;
   }
   void cancel(engine::RequestId id) override { cancelled.push_back(id); }
   void finish(engine::RequestId) override {}

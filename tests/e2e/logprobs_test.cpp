@@ -190,6 +190,20 @@ TEST(Choices, NHasSeedsOfTheirOwnAndTheFirstIsThatOfN1) {
   }
 }
 
+// A queue that is not full takes a request as a whole; one that cannot be served in full starts nothing.
+TEST(Choices, OfOneRequestMayBeMoreThanTheQueueHolds) {
+  TinyServer server(false, {"--max-queue-size", "4"});
+  Json body = text_body(Json(40, "a"), 2);
+  body["n"] = 3;
+  const Json reply = whole(server, "/v1/completions", body);
+  EXPECT_EQ(reply["choices"].size(), 120u);
+  body["prompt"].push_back(Json(600, 5));  // too long for the context
+  EXPECT_EQ(post(server.port(), "/v1/completions", body).status, 400);
+  EXPECT_EQ(whole(server, "/v1/completions", text_body("a", 2))["choices"].size(), 1u);
+  EXPECT_EQ(server.metric("tenon:requests_cancelled_total"), 0);
+  EXPECT_EQ(server.metric("tenon:request_prompt_tokens_count"), 121);
+}
+
 TEST(Choices, AHangUpEndsAllOfThem) {
   TinyServer server;
   Json body = text_body(Json::array({"a", "b", "c"}), 400);
