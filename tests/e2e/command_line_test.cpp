@@ -178,6 +178,23 @@ TEST(CommandLine, AnEmptyKeyIsRefused) {
   EXPECT_EQ(request(server.port(), "GET", "/v1/models").status, 401);
 }
 
+TEST(CommandLine, TheContextIsNoLongerThanTheCache) {
+  TinyServer server(false, {"--kv-cache-memory", "200K"});
+  const auto length = request(server.port(), "GET", "/v1/models").json()["data"][0]["max_model_len"].get<int>();
+  EXPECT_LT(length, 512);
+  EXPECT_EQ(length % 64, 0);
+  EXPECT_THAT(server.process().err(),
+              HasSubstr("the KV cache holds " + std::to_string(length) +
+                        " tokens: the context is cut to that, from 512; --kv-cache-memory 1MiB"));
+  Json body = {{"model", "tiny"}, {"prompt", Json(length, 5)}, {"max_tokens", 1}};
+  const HttpReply refused = post(server.port(), "/v1/completions", body);
+  EXPECT_EQ(refused.status, 400);
+  EXPECT_THAT(refused.body, HasSubstr("the context holds " + std::to_string(length)));
+  body = {{"model", "tiny"}, {"prompt", {1}}, {"max_tokens", 1000}, {"ignore_eos", true}};
+  EXPECT_EQ(post(server.port(), "/v1/completions", body).json()["usage"]["total_tokens"], length);
+  EXPECT_EQ(request(server.port(), "GET", "/tokenizer_info").json()["model_max_length"], length);
+}
+
 TEST(CommandLine, TooLittleMemoryForTheCache) {
   EXPECT_THAT(failure(model_dir(), {"--kv-cache-memory", "1K"}), HasSubstr("--kv-cache-memory"));
   EXPECT_THAT(failure(model_dir(), {"--kv-cache-memory", "lots"}), HasSubstr("'lots'"));
