@@ -1,6 +1,8 @@
 // The engine: token ids in, token ids out. One thread runs the loop: schedule, batch, run, sample, publish.
 #pragma once
 
+#include <algorithm>
+#include <array>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -64,6 +66,18 @@ struct Options {
   bool prefix_cache = true;    ///< prompts that begin alike share keys and values
 };
 
+/// How many steps had how many tokens.
+struct StepTokens {
+  static constexpr std::array<std::int64_t, 13> kBounds = {1,   8,    16,   32,   64,   128,  256,
+                                                           512, 1024, 2048, 4096, 8192, 16384};
+  std::array<std::int64_t, kBounds.size() + 1> steps{};  ///< of at most so many tokens, and the last: of more
+  std::int64_t tokens = 0;                               ///< of all
+  void add(std::int64_t count) {
+    ++steps[static_cast<std::size_t>(std::ranges::lower_bound(kBounds, count) - kBounds.begin())];
+    tokens += count;
+  }
+};
+
 /// Counters for /metrics and bench; read with one lock.
 struct Stats {
   std::int64_t running = 0, waiting = 0, pages_used = 0, pages_total = 0;
@@ -74,6 +88,9 @@ struct Stats {
   std::int64_t prefix_cache_queries = 0, prefix_cache_hits = 0;  ///< prompt tokens, of requests that started
   double queue_seconds = 0;                                      ///< that started requests waited, summed
   double run_seconds = 0;                                        ///< spent in the model
+  StepTokens step_tokens;                                        ///< prompt tokens and generated ones
+  int page_tokens = 0;                                           ///< tokens that a page holds
+  bool prefix_cache = false;                                     ///< whether there is one
 };
 
 /// A request and who gets its events.

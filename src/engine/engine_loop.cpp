@@ -162,6 +162,8 @@ Stats EngineLoop::stats() const {
   stats.prefix_cache_hits = scheduled.cache_hits;
   stats.pages_used = pages_.stats().used;
   stats.pages_total = pages_.stats().total;
+  stats.page_tokens = static_cast<int>(tensor::kPageTokens);
+  stats.prefix_cache = options_.prefix_cache;
   return stats;
 }
 
@@ -313,6 +315,7 @@ void EngineLoop::fail_by_grammar(Draw& draw) {
 void EngineLoop::settle(std::span<const scheduler::Work> work) {
   const std::lock_guard lock(mutex_);
   scheduler_.complete();
+  const std::int64_t before = counters_.prompt_tokens + counters_.generated_tokens;
   for (const auto& item : work) {
     auto& request = static_cast<Active&>(*item.sequence);
     const std::int64_t prompt_end = std::min(item.begin + item.count, request.prompt_length);
@@ -320,6 +323,7 @@ void EngineLoop::settle(std::span<const scheduler::Work> work) {
     request.counted = std::max(request.counted, prompt_end);
   }
   for (Draw& draw : std::span(draws_).first(draw_count_)) settle(draw);
+  counters_.step_tokens.add(counters_.prompt_tokens + counters_.generated_tokens - before);
 }
 
 void EngineLoop::settle(Draw& draw) {

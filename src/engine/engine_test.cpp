@@ -6,6 +6,7 @@
 
 #include <future>
 #include <limits>
+#include <numeric>
 #include <random>
 #include <stdexcept>
 #include <thread>
@@ -179,6 +180,21 @@ TEST(Engine, FinishEndsAReplyThatIsLongEnough) {
   EXPECT_EQ(tokens, 3);
   EXPECT_EQ(engine->stats().requests_finished, 1);
   EXPECT_EQ(engine->stats().requests_cancelled, 0);
+}
+
+TEST(Engine, EveryStepIsCountedWithItsTokens) {
+  Collector collector;
+  const auto engine = make(std::make_shared<FakeExecutable>(), {.max_batch_size = 4, .num_pages = 10});
+  for (int i = 0; i < 2; ++i) {  // the second time from the prefix cache
+    collector.wait(*engine->submit({.prompt = std::vector<std::int32_t>(20, 1), .max_tokens = 3}, collector.sink()));
+  }
+  const Stats stats = engine->stats();
+  EXPECT_EQ(stats.step_tokens.tokens, stats.prompt_tokens + stats.generated_tokens);
+  EXPECT_EQ(stats.step_tokens.tokens, 46);
+  EXPECT_EQ(std::accumulate(stats.step_tokens.steps.begin(), stats.step_tokens.steps.end(), std::int64_t{0}),
+            stats.steps);
+  EXPECT_EQ(stats.step_tokens.steps[0], 4);  // of one token
+  EXPECT_EQ(stats.step_tokens.steps[3], 2);  // of 17 to 32
 }
 
 TEST(Engine, AFullQueueRefuses) {

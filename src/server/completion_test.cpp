@@ -4,6 +4,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <sstream>
 #include <string_view>
 
 namespace tenon::server {
@@ -252,6 +253,52 @@ TEST_F(CompletionTest, AHangUpCancelsEveryChoice) {
   engine_->send(0, {.id = 1, .token = 'a'});
   exchange_->hang_up();
   EXPECT_THAT(engine_->cancelled, ElementsAre(1, 2));
+}
+
+// The value of a metric's only series, or of that with this label.
+double value(const Metrics& metrics, const std::string& name, const std::string& label = "") {
+  std::istringstream text(metrics.text({}));
+  for (std::string line; std::getline(text, line);) {
+    if (line.starts_with("tenon:" + name + "{") && line.find(label) != std::string::npos) {
+      return std::stod(line.substr(line.rfind(' ') + 1));
+    }
+  }
+  return -1;
+}
+
+TEST_F(CompletionTest, EveryChoiceIsCountedOnceHoweverItEnds) {
+  const auto ended = [this](const char* reason) { return value(metrics_, "request_success_total", reason); };
+  start(false, true, 3);
+  engine_->emit(0, "ab");
+  engine_->emit(1, "abcd", engine::FinishReason::kLength);
+  EXPECT_EQ(value(metrics_, "request_params_n_count"), 0);
+  engine_->emit(2, "a");
+  EXPECT_EQ(ended("\"stop\""), 2);
+  EXPECT_EQ(ended("\"length\""), 1);
+  EXPECT_EQ(value(metrics_, "request_params_n_sum"), 3);
+  EXPECT_EQ(value(metrics_, "request_params_max_tokens_count"), 3);
+  EXPECT_EQ(value(metrics_, "request_max_num_generation_tokens_count"), 1);
+  EXPECT_EQ(value(metrics_, "request_max_num_generation_tokens_sum"), 4);
+  EXPECT_EQ(value(metrics_, "request_inference_time_seconds_count"), 3);
+
+  engine_->sinks.clear();
+  start(true, true, 2);
+  engine_->emit(0, "ab");
+  engine_->send(1, {.id = 2, .token = 'a'});
+  exchange_->hang_up();
+  engine_->send(1, {.id = 2, .finish = engine::FinishReason::kCancelled});
+  exchange_->hang_up();
+  EXPECT_EQ(ended("\"stop\""), 3);
+  EXPECT_EQ(ended("\"abort\""), 1);
+  EXPECT_EQ(value(metrics_, "request_params_n_sum"), 5);
+
+  engine_->sinks.clear();
+  start(false, true, 2);
+  engine_->send(0, {.id = 1, .finish = engine::FinishReason::kError, .error = "broke"});
+  EXPECT_EQ(ended("\"error\""), 1);
+  EXPECT_EQ(ended("\"abort\""), 2);
+  EXPECT_EQ(value(metrics_, "request_generation_tokens_count"), 7);
+  EXPECT_EQ(value(metrics_, "request_params_n_count"), 3);
 }
 
 }  // namespace

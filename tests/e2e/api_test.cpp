@@ -244,6 +244,8 @@ TEST(ServeApi, Metrics) {
   EXPECT_THAT(reply.headers.at("content-type"), HasSubstr("text/plain; version=0.0.4"));
   EXPECT_EQ(server.metric("tenon:generation_tokens_total"), 4);
   EXPECT_EQ(server.metric("tenon:request_success_total"), 1);
+  EXPECT_EQ(server.metric("tenon:request_success_total", "finished_reason=\"length\""), 1);
+  EXPECT_EQ(server.metric("tenon:request_success_total", "finished_reason=\"abort\""), 0);
   EXPECT_EQ(server.metric("tenon:requests_cancelled_total"), 0);
   EXPECT_EQ(server.metric("tenon:num_requests_running"), 0);
   EXPECT_EQ(server.metric("tenon:num_requests_waiting"), 0);
@@ -254,6 +256,16 @@ TEST(ServeApi, Metrics) {
   EXPECT_EQ(server.metric("tenon:request_time_per_output_token_seconds_count"), 1);
   EXPECT_EQ(server.metric("tenon:request_queue_time_seconds_count"), 1);
   EXPECT_EQ(server.metric("tenon:request_generation_tokens_sum"), 4);
+  EXPECT_EQ(server.metric("tenon:request_max_num_generation_tokens_sum"), 4);
+  EXPECT_EQ(server.metric("tenon:request_params_n_sum"), 1);
+  EXPECT_EQ(server.metric("tenon:request_params_max_tokens_sum"), 4);
+  EXPECT_EQ(server.metric("tenon:request_inference_time_seconds_count"), 1);
+  EXPECT_EQ(server.metric("tenon:iteration_tokens_total_count"), server.metric("tenon:engine_steps_total"));
+  EXPECT_EQ(server.metric("tenon:iteration_tokens_total_sum"),
+            server.metric("tenon:prompt_tokens_total") + server.metric("tenon:generation_tokens_total"));
+  EXPECT_EQ(server.metric("tenon:iteration_tokens_total_bucket", "le=\"+Inf\""),
+            server.metric("tenon:engine_steps_total"));
+  EXPECT_EQ(server.metric("tenon:cache_config_info", "block_size=\"64\",enable_prefix_caching=\"True\""), 1);
   EXPECT_THAT(reply.body, HasSubstr("tenon:num_requests_waiting_by_reason{model_name=\"tiny\",reason=\"capacity\"} 0"));
   EXPECT_THAT(reply.body, Not(HasSubstr("vllm:")));
 }

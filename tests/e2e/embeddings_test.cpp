@@ -250,6 +250,8 @@ TEST(ServeEmbeddings, HangingUpCancels) {
 
 TEST(ServeEmbeddings, WhatRunsFinishesAtShutdown) {
   const EmbeddingServer server;
+  EXPECT_GE(server->metric("tenon:request_success_total", "finished_reason=\"abort\""),
+            server->metric("tenon:requests_cancelled_total"));
   Connection client(server->port());
   client.send(http_text("POST", "/v1/embeddings", large_request()));
   EXPECT_TRUE(eventually([&] { return server->metric("tenon:num_requests_running") > 0; }));
