@@ -209,7 +209,9 @@ void Api::tokens(HttpRequest& request, const std::shared_ptr<Exchange>& exchange
   auto reader = [this, encode](const std::string& text) -> Result<std::string> {
     TENON_ASSIGN(const Json body, parse_body(text));
     if (body.is_object() && body.contains("model") && !body["model"].is_null()) TENON_TRY(check_model(body["model"]));
-    TENON_ASSIGN(const Json reply, encode ? tokenize(served_, body, options_.max_length) : detokenize(served_, body));
+    const bool allow_unknown = options_.defaults.allow_unknown_fields;
+    TENON_ASSIGN(const Json reply, encode ? tokenize(served_, body, options_.max_length, options_.format, allow_unknown)
+                                          : detokenize(served_, body, allow_unknown));
     return dump(reply);
   };
   read<std::string>(request, exchange, std::move(reader), [exchange](std::string reply) {
@@ -229,7 +231,7 @@ void Api::embed(HttpRequest& request, const std::shared_ptr<Exchange>& exchange)
   }
   auto reader = [this](const std::string& text) -> Result<ParsedEmbeddings> {
     TENON_ASSIGN(const Json body, parse_body(text));
-    TENON_ASSIGN(ParsedEmbeddings parsed, parse_embeddings_request(body));
+    TENON_ASSIGN(ParsedEmbeddings parsed, parse_embeddings_request(body, options_.defaults.allow_unknown_fields));
     TENON_TRY(check_model(parsed.model));
     TENON_ASSIGN(parsed.embed, served_.embedder->encode(std::move(parsed.embed)));
     return parsed;

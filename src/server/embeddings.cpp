@@ -83,9 +83,9 @@ void respond_error(Exchange& exchange, const Error& error) {
 
 }  // namespace
 
-Result<ParsedEmbeddings> parse_embeddings_request(const Json& body) {
+Result<ParsedEmbeddings> parse_embeddings_request(const Json& body, bool allow_unknown) {
   if (!body.is_object()) return invalid("the body must be a JSON object");
-  Fields fields(body);
+  Fields fields(body, allow_unknown);
   ParsedEmbeddings out;
   const Json* model = fields.find("model");
   if (!model) return wrong("model", "is required");

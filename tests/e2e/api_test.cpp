@@ -173,6 +173,11 @@ TEST(ServeApi, TokenizeAndDetokenize) {
   EXPECT_EQ(bare["token_strs"].size(), bare["tokens"].size());
   const Json messages = Json::array({{{"role", "user"}, {"content", "Once upon a time"}}});
   EXPECT_EQ(tokens({{"messages", messages}})["tokens"], plain["tokens"]);
+  Json twice = plain["tokens"];
+  twice.insert(twice.begin(), 1);  // what the template has written already
+  EXPECT_EQ(tokens({{"messages", messages}, {"add_special_tokens", true}})["tokens"], twice);
+  const Json tools = Json::array({{{"type", "function"}, {"function", {{"name", "f"}}}}});
+  EXPECT_EQ(tokens({{"messages", messages}, {"tools", tools}})["tokens"], plain["tokens"]);
   const HttpReply text = post(server.port(), "/detokenize", {{"tokens", bare["tokens"]}});
   EXPECT_EQ(text.status, 200) << text.body;
   EXPECT_EQ(text.json(), (Json{{"prompt", "Once upon a time"}}));
@@ -182,6 +187,9 @@ TEST(ServeApi, TokenizeAndDetokenize) {
   EXPECT_EQ(param("/tokenize", {{"prompt", 5}}), "prompt");
   EXPECT_EQ(param("/tokenize", Json::object()), "prompt");
   EXPECT_EQ(param("/tokenize", {{"prompt", "x"}, {"promt", 1}}), "promt");
+  EXPECT_EQ(param("/tokenize", {{"messages", messages}, {"tools", 5}}), "tools");
+  EXPECT_THAT(message_of(post(server.port(), "/tokenize", {{"messages", messages}, {"prompt", "x"}}), 400),
+              HasSubstr("'messages' cannot be given together with 'prompt'"));
   EXPECT_EQ(param("/detokenize", {{"tokens", "x"}}), "tokens");
   EXPECT_EQ(param("/detokenize", {{"tokens", {1, 512}}}), "tokens");
   error_of(post(server.port(), "/tokenize", {{"prompt", "x"}, {"model", "other"}}), 404);
@@ -286,8 +294,21 @@ TEST(ServeApi, UnknownFieldsAreRefusedUnlessTheServerAllowsThem) {
     EXPECT_THAT(refused.body, HasSubstr("my_own_field"));
   }
   TinyServer server(false, {"--allow-unknown-fields"});
-  const HttpReply taken = post(server.port(), "/v1/completions", body);
-  EXPECT_EQ(taken.status, 200) << taken.body;
+  const auto takes = [&](const char* path, const Json& what) {
+    const HttpReply taken = post(server.port(), path, what);
+    EXPECT_EQ(taken.status, 200) << path << taken.body;
+  };
+  takes("/v1/completions", body);
+  Json nested = body;
+  nested["stream"] = true;
+  nested["stream_options"] = {{"include_usage", true}, {"my_own_field", 1}};
+  nested["response_format"] = {{"type", "json_object"}, {"my_own_field", 1}};
+  takes("/v1/completions", nested);
+  nested["response_format"] = {{"type", "json_schema"},
+                               {"json_schema", {{"name", "a"}, {"schema", {{"type", "object"}}}, {"my_own_field", 1}}}};
+  takes("/v1/completions", nested);
+  takes("/tokenize", {{"prompt", "abc"}, {"my_own_field", 1}});
+  takes("/detokenize", {{"tokens", {1}}, {"my_own_field", 1}});
   // What is known is still checked.
   EXPECT_EQ(
       post(server.port(), "/v1/completions", Json{{"model", "tiny"}, {"prompt", "abc"}, {"max_tokens", "x"}}).status,
