@@ -146,7 +146,7 @@ Result<Generator::Prepared> Generator::prepare(Start start) const {
                                                             .stop = std::move(request.stop)},
                                               std::move(sink), state);
   if (!prompt.chat) stream->begin_after(prompt.ids);
-  if (request.prompt_logprobs >= 0) stream->score_prompt(prompt.ids);
+  if (request.prompt_logprobs >= 0) stream->score_prompt(prompt.ids, std::move(prompt.text));
   // The engine owns its sink, so that the sink must not own the engine.
   auto events =
       std::make_shared<engine::Sink>([stream, engine = parts_.engine.get()](std::span<const engine::TokenEvent> batch) {

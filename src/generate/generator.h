@@ -58,6 +58,7 @@ struct TokenLogprob {
 };
 struct ScoredToken : TokenLogprob {
   std::vector<TokenLogprob> top = {};  ///< the best ones, if asked for
+  std::int64_t length = 0;             ///< code points of the text that the token makes whole; 0: it is not shown
 };
 
 /// Text that one token settled. Half characters and text that could begin a stop string are held back.

@@ -251,6 +251,28 @@ TEST_F(GeneratorTest, LogprobsNameTheTokensBytes) {
   EXPECT_TRUE(last_.prompt_logprobs.empty());
 }
 
+std::vector<std::int64_t> lengths(const std::vector<ScoredToken>& tokens) {
+  std::vector<std::int64_t> out;
+  for (const ScoredToken& token : tokens) out.push_back(token.length);
+  return out;
+}
+
+// What is not in the text has no length in it; a piece of a character has none until the last one makes it whole.
+TEST_F(GeneratorTest, TokensHaveTheLengthOfTheTextThatTheyMake) {
+  start({.prompt = text("ab"), .prompt_logprobs = 0});
+  engine_->emit_event({.prompt_logprobs = std::vector<sampler::TokenLogprobs>(2)});
+  EXPECT_THAT(lengths(last_.prompt_logprobs), ElementsAre(0, 1, 1));  // the text was given without <s>
+  const auto after = [this](std::int32_t token, FinishReason finish = FinishReason::kNone) {
+    engine_->emit_event({.token = token, .finish = finish, .logprobs = sampler::TokenLogprobs{}});
+    return last_.logprobs->length;
+  };
+  EXPECT_EQ(after('x'), 1);
+  EXPECT_EQ(after(0xC3), 0);
+  EXPECT_EQ(after(0xA9), 1);
+  EXPECT_EQ(after(kBos), 0);  // special tokens are skipped
+  EXPECT_EQ(after(kEos, FinishReason::kStop), 0);
+}
+
 TEST_F(GeneratorTest, PromptsAreEncodedOnce) {
   const auto encoded = *make().encode(text("hi"));
   EXPECT_THAT(encoded.ids, ElementsAre(kBos, 'h', 'i'));
