@@ -47,11 +47,13 @@ bool is_printable(std::string_view text) {
   return std::ranges::all_of(text, [](char c) { return c > ' ' && c <= '~'; });
 }
 
-// In the same time for every key of this length.
-bool key_matches(const std::string& authorization, const std::string& key) {
-  const std::string expected = "Bearer " + key;
-  return authorization.size() == expected.size() &&
-         CRYPTO_memcmp(authorization.data(), expected.data(), expected.size()) == 0;
+// In the same time for every key of this length. The scheme ignores case (RFC 9110, 11.1).
+bool key_matches(std::string_view authorization, const std::string& key) {
+  constexpr std::string_view kScheme = "bearer ";
+  const auto same = [](char a, char b) { return (a >= 'A' && a <= 'Z' ? a - 'A' + 'a' : a) == b; };
+  if (!std::ranges::equal(authorization.substr(0, kScheme.size()), kScheme, same)) return false;
+  const std::string_view sent = authorization.substr(kScheme.size());
+  return sent.size() == key.size() && CRYPTO_memcmp(sent.data(), key.data(), key.size()) == 0;
 }
 
 // Those that a browser's client wants to send, as openai-node its X-Stainless-…: none of them opens anything here.

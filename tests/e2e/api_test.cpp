@@ -140,6 +140,9 @@ TEST(ServeApi, TheKeyGuardsTheApi) {
   EXPECT_EQ(status({{"Authorization", "Bearer secrets"}}), 401);
   EXPECT_EQ(status({{"Authorization", "secret"}}), 401);
   EXPECT_EQ(status({{"Authorization", "Bearer secret"}}), 200);
+  EXPECT_EQ(status({{"Authorization", "bearer secret"}}), 200);  // RFC 9110: the scheme ignores case, the key does not
+  EXPECT_EQ(status({{"Authorization", "Bearer Secret"}}), 401);
+  EXPECT_EQ(status({{"Authorization", "Basic secret"}}), 401);
   const Json error = error_of(request(server.port(), "GET", "/v1/models"), 401);
   EXPECT_EQ(error["code"], "invalid_api_key");
   EXPECT_EQ(request(server.port(), "GET", "/health").status, 200);
