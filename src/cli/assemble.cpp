@@ -38,6 +38,17 @@ Result<std::int64_t> choose_pages(const ModelOptions& options, const runtime::Ex
   return std::min(useful, affordable);
 }
 
+// A context that the cache cannot hold is none to promise: replies would end early, and nobody would know why.
+void cut_context(loader::LoadedModel& model, std::int64_t pages) {
+  const std::int64_t tokens = pages * tensor::kPageTokens;
+  if (tokens >= model.max_length) return;
+  const std::int64_t bytes = pages_for(model.max_length) * model.executable->kv_layout().page_bytes();
+  TENON_LOG_WARN(
+      "the KV cache holds {} tokens: the context is cut to that, from {}; --kv-cache-memory {}MiB would hold all of it",
+      tokens, model.max_length, ((bytes - 1) >> 20) + 1);
+  model.max_length = static_cast<int>(tokens);
+}
+
 Status add_text(Assembly& out) {
   const loader::TextAssets& text = out.model.text;
   generate::Generator::Parts parts;
@@ -80,8 +91,9 @@ Status start_engine(Assembly& out, const ModelOptions& options, bool need_text, 
   engine.mixed_prefill = options.max_mixed_prefill;
   if (options.max_queue_size > 0) engine.max_queue_size = options.max_queue_size;
   engine.prefix_cache = options.prefix_cache;
-  engine.max_length = out.model.max_length;
   TENON_ASSIGN(engine.num_pages, choose_pages(options, executable, out.model.max_length));
+  cut_context(out.model, engine.num_pages);
+  engine.max_length = out.model.max_length;
   TENON_ASSIGN(out.engine, engine::Engine::create(out.model.executable, engine, out.threads));
   if (need_text) TENON_TRY(add_text(out));
   TENON_LOG_INFO(

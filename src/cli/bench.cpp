@@ -162,7 +162,10 @@ void add_bench(CLI::App& app, Status& result) {
   add_model_options(*command, options->model);
   command->add_option("--prompt-tokens", options->prompt_tokens)->check(CLI::PositiveNumber)->capture_default_str();
   command->add_option("--new-tokens", options->new_tokens)->check(CLI::PositiveNumber)->capture_default_str();
-  command->add_option("--batch", options->batches, "Rows decoded together")->delimiter(',')->check(CLI::PositiveNumber);
+  command->add_option("--batch", options->batches, "Rows decoded together, as 1,8,32")
+      ->allow_extra_args(false)
+      ->delimiter(',')
+      ->check(CLI::PositiveNumber);
   command->add_option("--repeat", options->repeat, "Runs; the median is printed")
       ->check(CLI::PositiveNumber)
       ->capture_default_str();

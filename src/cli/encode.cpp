@@ -48,7 +48,8 @@ void add_encode(CLI::App& app, Status& result) {
       app.add_subcommand("encode", "Embeddings from the command line: a JSON array of numbers a line for each text");
   add_model_options(*command, options->model);
   add_matryoshka(*command, options->model);
-  command->add_option("-t,--text", options->texts, "A text (repeatable); without any, one a line on standard input");
+  command->add_option("-t,--text", options->texts, "A text (repeatable); without any, one a line on standard input")
+      ->allow_extra_args(false);
   command->add_option("--dimensions", options->dimensions, "Of the vectors, where the model's may be cut")
       ->check(CLI::PositiveNumber);
   command->add_flag("--truncate", options->truncate, "Cut longer texts to what the model takes; else they are refused");

@@ -1,5 +1,7 @@
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <cstdio>
+#include <cstdlib>
 
 #include "base/log.h"
 #include "chat/reply_parser.h"
@@ -75,7 +77,16 @@ Result<chat::ReplyFormat> reply_format(const ServeOptions& options, const loader
   return format;
 }
 
+// An empty key, as of a variable that was never filled, would leave the server open or closed to everybody.
+Status check_keys(const std::vector<std::string>& keys) {
+  const char* variable = std::getenv("TENON_API_KEY");
+  const bool empty = keys.empty() ? variable != nullptr : std::ranges::any_of(keys, &std::string::empty);
+  if (!empty) return {};
+  return invalid("the API key (--api-key or TENON_API_KEY) is empty: give one, or leave both out to need none");
+}
+
 Status serve(const ServeOptions& options) {
+  TENON_TRY(check_keys(options.api_keys));
   TENON_ASSIGN(const auto server, server::Server::create(options.server));
   TENON_ASSIGN(Assembly assembly, assemble_any(options.model));
   const std::string name = options.served_model_name.empty() ? assembly.model.name : options.served_model_name;
@@ -111,9 +122,12 @@ void add_serve(CLI::App& app, Status& result) {
   command->add_option("--port", options->server.port, "Port; 0: any free one")->capture_default_str();
   command->add_option("--served-model-name", options->served_model_name, "Name of the model in the API");
   command->add_option("--api-key", options->api_keys, "Key that requests must send; may be repeated")
+      ->allow_extra_args(false)
       ->envname("TENON_API_KEY");
-  command->add_option("--allowed-origins", options->allowed_origins,
-                      "Origins of browsers that may call the API (CORS), '*' for any; may be repeated");
+  command
+      ->add_option("--allowed-origins", options->allowed_origins,
+                   "An origin of browsers that may call the API (CORS), '*' for any; may be repeated")
+      ->allow_extra_args(false);
   command
       ->add_option("--max-queue-size", options->model.max_queue_size,
                    "Waiting requests, or texts of an embedding model, beyond which more are refused (429)")

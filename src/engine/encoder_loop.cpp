@@ -36,7 +36,7 @@ Result<RequestId> EncoderLoop::submit(std::vector<std::vector<std::int32_t>> tex
   active->submitted = std::chrono::steady_clock::now();
 
   const std::lock_guard lock(mutex_);
-  if (queued_ > 0 && queued_ + active->left > options_.max_queued_texts) {
+  if (queued_ >= options_.max_queued_texts) {
     return fail(ErrorCode::kResourceExhausted, "the queue is full: " + std::to_string(queued_) +
                                                    " texts wait, and at most " +
                                                    std::to_string(options_.max_queued_texts) + " may; try again later");
@@ -119,6 +119,7 @@ void EncoderLoop::plan() {
   }
   counters_.pages_used = encoder_->page_stats().used;
   counters_.pages_total = encoder_->page_stats().total;
+  counters_.page_tokens = static_cast<int>(tensor::kPageTokens);
 }
 
 void EncoderLoop::end_cancelled() {
@@ -134,7 +135,7 @@ void EncoderLoop::end_cancelled() {
 }
 
 void EncoderLoop::settle() {
-  if (!parts_.empty()) ++counters_.steps;
+  const std::int64_t before = counters_.prompt_tokens;
   begun_ = {};
   std::vector<Active*> complete;
   for (const auto& [request, text] : parts_) {
@@ -145,6 +146,10 @@ void EncoderLoop::settle() {
       const bool known = std::ranges::find(complete, request) != complete.end();
       if ((--request->left == 0 || !*text->vector) && !known) complete.push_back(request);
     }
+  }
+  if (!parts_.empty()) {
+    ++counters_.steps;
+    counters_.step_tokens.add(counters_.prompt_tokens - before);
   }
   for (Active* request : complete) {
     Vectors vectors;

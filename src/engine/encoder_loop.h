@@ -25,7 +25,7 @@ using VectorSink = std::function<void(Result<Vectors>)>;
 class EncoderLoop {
  public:
   struct Options {
-    /// Waiting texts beyond this are refused. (A request that finds none waiting is taken whatever its size.)
+    /// Where so many texts wait, more are refused. (A request that finds fewer waiting is taken whatever its size.)
     std::size_t max_queued_texts = 16384;
   };
   explicit EncoderLoop(std::unique_ptr<Encoder> encoder) : EncoderLoop(std::move(encoder), Options()) {}

@@ -142,17 +142,20 @@ TEST(EncoderLoop, AFullQueueRefuses) {
   Answer running, waiting, refused, large;
   ASSERT_TRUE(loop.submit({Ids{1}}, running.sink()));
   gate.wait_for_arrival(1);
-  // Alone, a request may be larger than the queue.
+  // A request may be larger than the queue, also where it is not the first that waits.
+  ASSERT_TRUE(loop.submit({Ids{1}}, waiting.sink()));
   ASSERT_TRUE(loop.submit(std::vector<Ids>(12, Ids{1}), large.sink()));
   const auto id = loop.submit({Ids{1}}, refused.sink());
   ASSERT_FALSE(id);
   EXPECT_EQ(id.error().code, ErrorCode::kResourceExhausted);
-  EXPECT_THAT(id.error().message, HasSubstr("12 texts wait, and at most 10 may"));
-  EXPECT_EQ(loop.stats().waiting, 1);
+  EXPECT_THAT(id.error().message, HasSubstr("13 texts wait, and at most 10 may"));
+  EXPECT_EQ(loop.stats().waiting, 2);
   gate.open();
   ASSERT_TRUE(large.get());
-  ASSERT_TRUE(loop.submit({Ids{1}}, waiting.sink()));
   ASSERT_TRUE(waiting.get());
+  Answer after;
+  ASSERT_TRUE(loop.submit({Ids{1}}, after.sink()));
+  ASSERT_TRUE(after.get());
   EXPECT_FALSE(refused.has_come());
 }
 

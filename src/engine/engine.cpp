@@ -56,4 +56,11 @@ Result<std::unique_ptr<Engine>> Engine::create(std::shared_ptr<runtime::Executab
   return std::make_unique<EngineLoop>(std::move(executable), options, std::move(kv), threads, std::move(clock));
 }
 
+Result<RequestId> Engine::submit(Request request, std::shared_ptr<Sink> sink) {
+  std::vector<Submission> one;
+  one.push_back({std::move(request), std::move(sink)});
+  TENON_ASSIGN(const auto ids, submit_all(std::move(one)));
+  return ids.front();
+}
+
 }  // namespace tenon::engine

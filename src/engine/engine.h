@@ -1,6 +1,8 @@
 // The engine: token ids in, token ids out. One thread runs the loop: schedule, batch, run, sample, publish.
 #pragma once
 
+#include <algorithm>
+#include <array>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -60,8 +62,20 @@ struct Options {
   int mixed_prefill = 128;     ///< most prompt tokens of a step in which replies go on
   int max_length = 0;          ///< context: prompt and reply; 0: what the executable allows
   std::int64_t num_pages = 0;  ///< pages of the KV cache
-  int max_queue_size = 1024;   ///< waiting requests beyond this are refused
+  int max_queue_size = 1024;   ///< where so many requests wait, more are refused
   bool prefix_cache = true;    ///< prompts that begin alike share keys and values
+};
+
+/// How many steps had how many tokens.
+struct StepTokens {
+  static constexpr std::array<std::int64_t, 13> kBounds = {1,   8,    16,   32,   64,   128,  256,
+                                                           512, 1024, 2048, 4096, 8192, 16384};
+  std::array<std::int64_t, kBounds.size() + 1> steps{};  ///< of at most so many tokens, and the last: of more
+  std::int64_t tokens = 0;                               ///< of all
+  void add(std::int64_t count) {
+    ++steps[static_cast<std::size_t>(std::ranges::lower_bound(kBounds, count) - kBounds.begin())];
+    tokens += count;
+  }
 };
 
 /// Counters for /metrics and bench; read with one lock.
@@ -74,6 +88,15 @@ struct Stats {
   std::int64_t prefix_cache_queries = 0, prefix_cache_hits = 0;  ///< prompt tokens, of requests that started
   double queue_seconds = 0;                                      ///< that started requests waited, summed
   double run_seconds = 0;                                        ///< spent in the model
+  StepTokens step_tokens;                                        ///< prompt tokens and generated ones
+  int page_tokens = 0;                                           ///< tokens that a page holds
+  bool prefix_cache = false;                                     ///< whether there is one
+};
+
+/// A request and who gets its events.
+struct Submission {
+  Request request;
+  std::shared_ptr<Sink> sink;
 };
 
 class Engine {
@@ -85,9 +108,12 @@ class Engine {
   /// Stops the loop; what runs or waits ends with kCancelled. Not from a sink.
   virtual ~Engine() = default;
 
-  /// Queues a request; `sink` gets its events. Errors: an empty or too long prompt (kInvalidArgument, names the
-  /// lengths), an id outside the vocabulary, a full queue (kResourceExhausted), shut down (kUnavailable).
-  virtual Result<RequestId> submit(Request request, std::shared_ptr<Sink> sink) = 0;
+  /// Queues requests that belong together, all or none: where the queue is not full they are taken, however many.
+  /// Errors: an empty or too long prompt (kInvalidArgument, names the lengths), an id outside the vocabulary, a full
+  /// queue (kResourceExhausted), shut down (kUnavailable).
+  virtual Result<std::vector<RequestId>> submit_all(std::vector<Submission> submissions) = 0;
+  /// The same for one.
+  Result<RequestId> submit(Request request, std::shared_ptr<Sink> sink);
   /// Ends a request within one step; unknown ids are ignored. One last event of kCancelled follows.
   virtual void cancel(RequestId id) = 0;
   /// The same for a subscriber that has all it wanted (a stop string): the last event is kStop, and it counts as

@@ -88,9 +88,8 @@ Status EngineLoop::check(const Request& request) const {
   return request.sampling.validate();
 }
 
-Result<RequestId> EngineLoop::submit(Request request, std::shared_ptr<Sink> sink) {
-  TENON_CHECK(sink && *sink);
-  TENON_TRY(check(request));
+std::unique_ptr<EngineLoop::Active> EngineLoop::activate(Submission submission) const {
+  auto& [request, sink] = submission;
   auto active = std::make_unique<Active>();
   const auto length = static_cast<std::int64_t>(request.prompt.size());
   active->reads_only = request.max_tokens == 0;
@@ -111,15 +110,31 @@ Result<RequestId> EngineLoop::submit(Request request, std::shared_ptr<Sink> sink
   active->priority = request.priority;
   active->cache_salt = std::move(request.cache_salt);
   if (request.timeout > 0) active->deadline = later(clock_(), request.timeout);
+  return active;
+}
+
+Result<std::vector<RequestId>> EngineLoop::submit_all(std::vector<Submission> submissions) {
+  for (const auto& [request, sink] : submissions) {
+    TENON_CHECK(sink && *sink);
+    TENON_TRY(check(request));
+  }
+  std::vector<std::unique_ptr<Active>> all;
+  std::vector<scheduler::Sequence*> sequences;
+  for (Submission& submission : submissions) {
+    sequences.push_back(all.emplace_back(activate(std::move(submission))).get());
+  }
 
   const std::lock_guard lock(mutex_);
   if (draining_ || stopping_) return fail(ErrorCode::kUnavailable, "the server is shutting down");
-  TENON_TRY(scheduler_.submit(*active));
-  const RequestId id = active->id = next_id_++;
-  if (active->deadline) deadlines_.emplace(*active->deadline, id);
-  requests_.emplace(id, std::move(active));
+  TENON_TRY(scheduler_.submit(sequences));
+  std::vector<RequestId> ids;
+  for (auto& active : all) {
+    ids.push_back(active->id = next_id_++);
+    if (active->deadline) deadlines_.emplace(*active->deadline, active->id);
+    requests_.emplace(active->id, std::move(active));
+  }
   wake_.notify_one();
-  return id;
+  return ids;
 }
 
 void EngineLoop::end_early(RequestId id, FinishReason reason) {
@@ -147,6 +162,8 @@ Stats EngineLoop::stats() const {
   stats.prefix_cache_hits = scheduled.cache_hits;
   stats.pages_used = pages_.stats().used;
   stats.pages_total = pages_.stats().total;
+  stats.page_tokens = static_cast<int>(tensor::kPageTokens);
+  stats.prefix_cache = options_.prefix_cache;
   return stats;
 }
 
@@ -298,6 +315,7 @@ void EngineLoop::fail_by_grammar(Draw& draw) {
 void EngineLoop::settle(std::span<const scheduler::Work> work) {
   const std::lock_guard lock(mutex_);
   scheduler_.complete();
+  const std::int64_t before = counters_.prompt_tokens + counters_.generated_tokens;
   for (const auto& item : work) {
     auto& request = static_cast<Active&>(*item.sequence);
     const std::int64_t prompt_end = std::min(item.begin + item.count, request.prompt_length);
@@ -305,6 +323,7 @@ void EngineLoop::settle(std::span<const scheduler::Work> work) {
     request.counted = std::max(request.counted, prompt_end);
   }
   for (Draw& draw : std::span(draws_).first(draw_count_)) settle(draw);
+  counters_.step_tokens.add(counters_.prompt_tokens + counters_.generated_tokens - before);
 }
 
 void EngineLoop::settle(Draw& draw) {

@@ -31,7 +31,7 @@ class EngineLoop final : public Engine {
              Clock clock, SampleFunction sample_function = &sampler::sample);
   ~EngineLoop() override;
 
-  Result<RequestId> submit(Request request, std::shared_ptr<Sink> sink) override;
+  Result<std::vector<RequestId>> submit_all(std::vector<Submission> submissions) override;
   void cancel(RequestId id) override { end_early(id, FinishReason::kCancelled); }
   void finish(RequestId id) override { end_early(id, FinishReason::kStop); }
   void drain() override;
@@ -86,6 +86,7 @@ class EngineLoop final : public Engine {
 
   void end_early(RequestId id, FinishReason reason);
   Status check(const Request& request) const;
+  std::unique_ptr<Active> activate(Submission submission) const;
   static bool stops(const Active& request, std::int32_t token);
   FinishReason finish_reason(const Active& request) const;
   void post(Active& request, TokenEvent event);

@@ -6,6 +6,7 @@
 
 #include <future>
 #include <limits>
+#include <numeric>
 #include <random>
 #include <stdexcept>
 #include <thread>
@@ -181,6 +182,21 @@ TEST(Engine, FinishEndsAReplyThatIsLongEnough) {
   EXPECT_EQ(engine->stats().requests_cancelled, 0);
 }
 
+TEST(Engine, EveryStepIsCountedWithItsTokens) {
+  Collector collector;
+  const auto engine = make(std::make_shared<FakeExecutable>(), {.max_batch_size = 4, .num_pages = 10});
+  for (int i = 0; i < 2; ++i) {  // the second time from the prefix cache
+    collector.wait(*engine->submit({.prompt = std::vector<std::int32_t>(20, 1), .max_tokens = 3}, collector.sink()));
+  }
+  const Stats stats = engine->stats();
+  EXPECT_EQ(stats.step_tokens.tokens, stats.prompt_tokens + stats.generated_tokens);
+  EXPECT_EQ(stats.step_tokens.tokens, 46);
+  EXPECT_EQ(std::accumulate(stats.step_tokens.steps.begin(), stats.step_tokens.steps.end(), std::int64_t{0}),
+            stats.steps);
+  EXPECT_EQ(stats.step_tokens.steps[0], 4);  // of one token
+  EXPECT_EQ(stats.step_tokens.steps[3], 2);  // of 17 to 32
+}
+
 TEST(Engine, AFullQueueRefuses) {
   Collector collector;
   auto model = std::make_shared<FakeExecutable>();
@@ -198,6 +214,22 @@ TEST(Engine, AFullQueueRefuses) {
   gate.open();
   for (const auto id : ids) EXPECT_EQ(collector.wait(id).finish, FinishReason::kLength);
   EXPECT_TRUE(submit());
+}
+
+TEST(Engine, RequestsThatBelongTogetherAreTakenAllOrNone) {
+  Collector collector;
+  const auto engine =
+      make(std::make_shared<FakeExecutable>(), {.max_batch_size = 1, .num_pages = 10, .max_queue_size = 2});
+  std::vector<Submission> several;
+  for (int i = 0; i < 5; ++i) several.push_back({{.prompt = {1}, .max_tokens = 2}, collector.sink()});
+  several.back().request.prompt = {-1};
+  EXPECT_EQ(engine->submit_all(several).error().code, ErrorCode::kInvalidArgument);
+  several.back().request.prompt = {1};
+  const auto ids = engine->submit_all(several);
+  ASSERT_TRUE(ids);
+  for (const auto id : *ids) EXPECT_EQ(collector.wait(id).finish, FinishReason::kLength);
+  EXPECT_EQ(engine->stats().requests_started, 5);
+  EXPECT_EQ(engine->stats().requests_cancelled, 0);
 }
 
 TEST(Engine, DrainFinishesWhatWasTaken) {

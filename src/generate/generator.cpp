@@ -106,7 +106,15 @@ Result<EncodedPrompt> Generator::encode(Prompt prompt) const {
   return encoded;
 }
 
-Result<std::unique_ptr<Reply>> Generator::start(GenerateRequest request, DeltaSink sink) const {
+struct Generator::Prepared {
+  engine::Submission submission;
+  std::int64_t prompt_tokens;
+  bool chat;
+  std::shared_ptr<ReplyState> state;
+};
+
+Result<Generator::Prepared> Generator::prepare(Start start) const {
+  auto& [request, sink] = start;
   TENON_CHECK(sink);
   TENON_TRY(request.sampling.validate());
   TENON_TRY(check_stops(request.stop));
@@ -138,7 +146,7 @@ Result<std::unique_ptr<Reply>> Generator::start(GenerateRequest request, DeltaSi
                                                             .stop = std::move(request.stop)},
                                               std::move(sink), state);
   if (!prompt.chat) stream->begin_after(prompt.ids);
-  if (request.prompt_logprobs >= 0) stream->score_prompt(prompt.ids);
+  if (request.prompt_logprobs >= 0) stream->score_prompt(prompt.ids, std::move(prompt.text));
   // The engine owns its sink, so that the sink must not own the engine.
   auto events =
       std::make_shared<engine::Sink>([stream, engine = parts_.engine.get()](std::span<const engine::TokenEvent> batch) {
@@ -146,26 +154,53 @@ Result<std::unique_ptr<Reply>> Generator::start(GenerateRequest request, DeltaSi
           if (stream->take(event)) engine->finish(event.id);
         }
       });
-  auto id = parts_.engine->submit({.prompt = std::move(prompt.ids),
-                                   .sampling = std::move(request.sampling),
-                                   .max_tokens = request.max_tokens.value_or(std::numeric_limits<std::int64_t>::max()),
-                                   .stop_token_ids = std::move(stop_token_ids),
-                                   .min_tokens = request.min_tokens,
-                                   .prompt_logprobs = request.prompt_logprobs,
-                                   .priority = request.priority,
-                                   .timeout = request.timeout,
-                                   .cache_salt = std::move(request.cache_salt),
-                                   .matcher = std::move(matcher)},
-                                  std::move(events));
-  if (!id) {
+  return Prepared{
+      .submission = {.request = {.prompt = std::move(prompt.ids),
+                                 .sampling = std::move(request.sampling),
+                                 .max_tokens = request.max_tokens.value_or(std::numeric_limits<std::int64_t>::max()),
+                                 .stop_token_ids = std::move(stop_token_ids),
+                                 .min_tokens = request.min_tokens,
+                                 .prompt_logprobs = request.prompt_logprobs,
+                                 .priority = request.priority,
+                                 .timeout = request.timeout,
+                                 .cache_salt = std::move(request.cache_salt),
+                                 .matcher = std::move(matcher)},
+                     .sink = std::move(events)},
+      .prompt_tokens = prompt_tokens,
+      .chat = prompt.chat,
+      .state = std::move(state)};
+}
+
+Result<std::vector<std::unique_ptr<Reply>>> Generator::start_all(std::vector<Start> starts) const {
+  std::vector<Prepared> all;
+  std::vector<engine::Submission> submissions;
+  for (Start& start : starts) {
+    TENON_ASSIGN(Prepared one, prepare(std::move(start)));
+    submissions.push_back(std::move(one.submission));
+    all.push_back(std::move(one));
+  }
+  const auto ids = parts_.engine->submit_all(std::move(submissions));
+  if (!ids) {
     // The engine does not know what the client calls its prompt.
-    Error error = std::move(id).error();
+    Error error = ids.error();
     if (error.param == "prompt" || (error.param.empty() && error.code == ErrorCode::kInvalidArgument)) {
-      error.param = prompt_param(prompt.chat);
+      error.param = prompt_param(all.front().chat);
     }
     return std::unexpected(std::move(error));
   }
-  return std::make_unique<EngineReply>(parts_.engine, *id, prompt_tokens, std::move(state));
+  std::vector<std::unique_ptr<Reply>> replies;
+  for (std::size_t i = 0; i < all.size(); ++i) {
+    replies.push_back(
+        std::make_unique<EngineReply>(parts_.engine, (*ids)[i], all[i].prompt_tokens, std::move(all[i].state)));
+  }
+  return replies;
+}
+
+Result<std::unique_ptr<Reply>> Generator::start(GenerateRequest request, DeltaSink sink) const {
+  std::vector<Start> one;
+  one.push_back({std::move(request), std::move(sink)});
+  TENON_ASSIGN(auto replies, start_all(std::move(one)));
+  return std::move(replies.front());
 }
 
 }  // namespace tenon::generate

@@ -58,6 +58,7 @@ struct TokenLogprob {
 };
 struct ScoredToken : TokenLogprob {
   std::vector<TokenLogprob> top = {};  ///< the best ones, if asked for
+  std::int64_t length = 0;             ///< code points of the text that the token makes whole; 0: it is not shown
 };
 
 /// Text that one token settled. Half characters and text that could begin a stop string are held back.
@@ -75,6 +76,12 @@ struct Delta {
 /// Called on the engine thread for each token, its text may be empty; must not block or throw. The first calls may come
 /// before start() has returned. The engine keeps it until the request has ended.
 using DeltaSink = std::function<void(const Delta&)>;
+
+/// What to generate, and who gets it.
+struct Start {
+  GenerateRequest request;
+  DeltaSink sink;
+};
 
 /// A running reply. Destroying the handle before its last delta cancels it: then no further call of the sink begins,
 /// though one may still be running.
@@ -98,7 +105,10 @@ class Generator {
 
   /// What a prompt is in tokens. Errors name "prompt" or "messages".
   Result<EncodedPrompt> encode(Prompt prompt) const;
-  /// Errors are the client's (kInvalidArgument with `param`) or the engine's (queue full, draining).
+  /// Starts replies that belong together, all or none. Errors are the client's (kInvalidArgument with `param`) or the
+  /// engine's (queue full, draining).
+  Result<std::vector<std::unique_ptr<Reply>>> start_all(std::vector<Start> starts) const;
+  /// The same for one.
   Result<std::unique_ptr<Reply>> start(GenerateRequest request, DeltaSink sink) const;
 
   const engine::Engine& engine() const { return *parts_.engine; }
@@ -109,7 +119,9 @@ class Generator {
   bool has_chat_template() const { return parts_.chat_template != nullptr; }
 
  private:
+  struct Prepared;
   Result<EncodedPrompt> encode_checked(Prompt prompt) const;
+  Result<Prepared> prepare(Start start) const;
 
   Parts parts_;
   std::unique_ptr<grammar::Compiler> grammars_;

@@ -69,11 +69,15 @@ class UpperTemplate final : public chat::ChatTemplate {
 // Records requests; the test plays the engine thread.
 class FakeEngine final : public engine::Engine {
  public:
-  Result<engine::RequestId> submit(engine::Request request, std::shared_ptr<engine::Sink> sink) override {
+  Result<std::vector<engine::RequestId>> submit_all(std::vector<engine::Submission> submissions) override {
     if (refusal) return std::unexpected(*refusal);
-    last = std::move(request);
-    sink_ = std::move(sink);
-    return ++id_;
+    std::vector<engine::RequestId> ids;
+    for (auto& [request, sink] : submissions) {
+      last = std::move(request);
+      sink_ = std::move(sink);
+      ids.push_back(++id_);
+    }
+    return ids;
   }
   void cancel(engine::RequestId id) override { cancelled.push_back(id); }
   void finish(engine::RequestId id) override { finished.push_back(id); }
@@ -245,6 +249,28 @@ TEST_F(GeneratorTest, LogprobsNameTheTokensBytes) {
   EXPECT_EQ(last_.logprobs->top[1].logprob, -2);
   engine_->emit_event({.finish = FinishReason::kLength});
   EXPECT_TRUE(last_.prompt_logprobs.empty());
+}
+
+std::vector<std::int64_t> lengths(const std::vector<ScoredToken>& tokens) {
+  std::vector<std::int64_t> out;
+  for (const ScoredToken& token : tokens) out.push_back(token.length);
+  return out;
+}
+
+// What is not in the text has no length in it; a piece of a character has none until the last one makes it whole.
+TEST_F(GeneratorTest, TokensHaveTheLengthOfTheTextThatTheyMake) {
+  start({.prompt = text("ab"), .prompt_logprobs = 0});
+  engine_->emit_event({.prompt_logprobs = std::vector<sampler::TokenLogprobs>(2)});
+  EXPECT_THAT(lengths(last_.prompt_logprobs), ElementsAre(0, 1, 1));  // the text was given without <s>
+  const auto after = [this](std::int32_t token, FinishReason finish = FinishReason::kNone) {
+    engine_->emit_event({.token = token, .finish = finish, .logprobs = sampler::TokenLogprobs{}});
+    return last_.logprobs->length;
+  };
+  EXPECT_EQ(after('x'), 1);
+  EXPECT_EQ(after(0xC3), 0);
+  EXPECT_EQ(after(0xA9), 1);
+  EXPECT_EQ(after(kBos), 0);  // special tokens are skipped
+  EXPECT_EQ(after(kEos, FinishReason::kStop), 0);
 }
 
 TEST_F(GeneratorTest, PromptsAreEncodedOnce) {

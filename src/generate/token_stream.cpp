@@ -1,10 +1,21 @@
 #include "generate/token_stream.h"
 
+#include <algorithm>
 #include <utility>
 
 namespace tenon::generate {
 
 using engine::FinishReason;
+
+namespace {
+
+bool continues(char c) { return (c & 0xC0) == 0x80; }  // a byte of a character of UTF-8, but its first
+
+std::int64_t code_points(std::string_view text) {
+  return std::ranges::count_if(text, [](char c) { return !continues(c); });
+}
+
+}  // namespace
 
 TokenStream::TokenStream(std::shared_ptr<const tokenizer::Tokenizer> tokenizer, StreamOptions options, DeltaSink sink,
                          std::shared_ptr<ReplyState> state)
@@ -32,20 +43,28 @@ Delta TokenStream::delta_of(const engine::TokenEvent& event) {
               .queue_seconds = event.queue_seconds};
   if (event.token >= 0) ++completion_tokens_;
   delta.completion_tokens = completion_tokens_;
-  if (event.logprobs) delta.logprobs = scored(event.token, *event.logprobs);
+  std::string text = text_of(event);
+  if (event.logprobs) {
+    delta.logprobs = scored(event.token, *event.logprobs);
+    delta.logprobs->length = code_points(text);
+  }
   delta.prompt_logprobs = scored_prompt(event.prompt_logprobs);
-  Piece piece = settle(event);
+  Piece piece = settle(event, std::move(text));
   delta.text = std::move(piece.text);
   if (piece.stopped) delta.finish = FinishReason::kStop;
   return delta;
 }
 
-Piece TokenStream::settle(const engine::TokenEvent& event) {
+std::string TokenStream::text_of(const engine::TokenEvent& event) {
   std::string text;
   // The token that ends a reply has a text (<|im_end|>) that is none of the reply.
   const bool shown = event.finish != FinishReason::kStop || include_stop_;
   if (event.token >= 0 && shown) text = detokenizer_.push(event.token);
   if (event.finish != FinishReason::kNone) text += detokenizer_.flush();
+  return text;
+}
+
+Piece TokenStream::settle(const engine::TokenEvent& event, std::string text) {
   if (completion_tokens_ < min_tokens_) return {std::move(text), false};
   Piece piece = scanner_.push(text);
   if (!piece.stopped && event.finish != FinishReason::kNone) piece.text += scanner_.flush();
@@ -62,13 +81,31 @@ ScoredToken TokenStream::scored(std::int32_t token, const sampler::TokenLogprobs
   return out;
 }
 
+// Code points of the prompt's text that its next token makes whole: the text is as the client gave it, so that it need
+// not have the special tokens, nor the space before its first word, that the tokenizer adds.
+std::int64_t TokenStream::take_prompt_text(std::int32_t token, std::string_view bytes) {
+  const std::string_view rest = std::string_view(prompt_text_).substr(prompt_taken_);
+  std::size_t count = std::min(bytes.size(), rest.size());
+  if (!rest.starts_with(bytes)) {
+    if (tokenizer_->is_special(token)) count = 0;
+    if (bytes.starts_with(' ') && rest.starts_with(bytes.substr(1))) count = bytes.size() - 1;
+  }
+  if (prompt_scored_ + 1 == prompt_.size()) count = rest.size();
+  prompt_taken_ += count;
+  const auto in_character = [this](std::size_t at) { return at < prompt_text_.size() && continues(prompt_text_[at]); };
+  return code_points(rest.substr(0, count)) - in_character(prompt_taken_) + in_character(prompt_taken_ - count);
+}
+
 std::vector<ScoredToken> TokenStream::scored_prompt(std::span<const sampler::TokenLogprobs> logprobs) {
   std::vector<ScoredToken> out;
   if (prompt_.empty()) return out;
-  if (prompt_scored_ == 0) {
-    out.emplace_back().bytes = tokenizer::token_bytes(*tokenizer_, prompt_[prompt_scored_++]);
-  }
-  for (const auto& token : logprobs) out.push_back(scored(prompt_[prompt_scored_++], token));
+  const auto add = [&](ScoredToken token) {
+    token.length = take_prompt_text(prompt_[prompt_scored_], token.bytes);
+    ++prompt_scored_;
+    out.push_back(std::move(token));
+  };
+  if (prompt_scored_ == 0) add({{.bytes = tokenizer::token_bytes(*tokenizer_, prompt_.front())}});
+  for (const auto& token : logprobs) add(scored(prompt_[prompt_scored_], token));
   return out;
 }
 

@@ -39,25 +39,30 @@ Scheduler::Scheduler(const Options& options, kvcache::PagePool& pool, Clock cloc
   work_.reserve(static_cast<std::size_t>(options.max_rows));
 }
 
-Status Scheduler::submit(Sequence& sequence) {
+Status Scheduler::check_fits(const Sequence& sequence) const {
   TENON_CHECK(!sequence.tokens.empty() && sequence.max_tokens >= 1 && sequence.computed == 0);
   const std::int64_t length = sequence.length();
-  const std::int64_t most = pool_.total_pages() * tensor::kPageTokens;
-  if (length + 1 > most) {
-    return invalid("a prompt of " + std::to_string(length) + " tokens needs " +
-                   mebibytes(pages_for(length + 1) * options_.page_bytes) + " of KV cache, which has only " +
-                   mebibytes(pool_.total_pages() * options_.page_bytes) + " (" + std::to_string(most) +
-                   " tokens): shorten it, or start with more KV cache memory");
-  }
+  const std::int64_t most = pool_.total_pages() * kPageTokens;
+  if (length + 1 <= most) return {};
+  return invalid("a prompt of " + std::to_string(length) + " tokens needs " +
+                 mebibytes(pages_for(length + 1) * options_.page_bytes) + " of KV cache, which has only " +
+                 mebibytes(pool_.total_pages() * options_.page_bytes) + " (" + std::to_string(most) +
+                 " tokens): shorten it, or start with more KV cache memory");
+}
+
+Status Scheduler::submit(std::span<Sequence* const> sequences) {
+  for (const Sequence* sequence : sequences) TENON_TRY(check_fits(*sequence));
   if (static_cast<std::int64_t>(waiting_.size()) >= options_.max_queue_size) {
     return fail(ErrorCode::kResourceExhausted,
                 "the queue is full with " + std::to_string(waiting_.size()) + " waiting requests: try again later");
   }
-  sequence.prompt_length = length;
-  sequence.max_tokens = std::min(sequence.max_tokens, most - length);
-  sequence.arrival = arrivals_++;
-  sequence.submitted = clock_();
-  insert_in_order(waiting_, sequence);
+  for (Sequence* sequence : sequences) {
+    sequence->prompt_length = sequence->length();
+    sequence->max_tokens = std::min(sequence->max_tokens, pool_.total_pages() * kPageTokens - sequence->prompt_length);
+    sequence->arrival = arrivals_++;
+    sequence->submitted = clock_();
+    insert_in_order(waiting_, *sequence);
+  }
   return {};
 }
 

@@ -2,6 +2,7 @@
 // no model, no time but the injected clock.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <deque>
 #include <limits>
@@ -101,9 +102,11 @@ class Scheduler {
  public:
   Scheduler(const Options& options, kvcache::PagePool& pool, Clock clock);
 
-  /// Queues a sequence. kResourceExhausted if the queue is full; kInvalidArgument if its prompt and one more token
-  /// can never fit the cache (says how much memory they need). Cuts max_tokens to what can fit.
-  Status submit(Sequence& sequence);
+  /// Queues the sequences of one request, all or none. kResourceExhausted if the queue is full, which they may overfill
+  /// together: a request is not refused for its own size. kInvalidArgument if a prompt and one more token can never fit
+  /// the cache (says how much memory they need). Cuts max_tokens to what can fit.
+  Status submit(std::span<Sequence* const> sequences);
+  Status submit(Sequence& sequence) { return submit(std::array{&sequence}); }
   /// Takes a sequence out, finished or not; its pages are free again. Not between plan() and complete().
   void remove(Sequence& sequence);
 
@@ -120,6 +123,7 @@ class Scheduler {
   Stats stats() const;
 
  private:
+  Status check_fits(const Sequence& sequence) const;
   void plan_decodes();
   void plan_prefills();
   void admit();

@@ -188,6 +188,28 @@ TEST(Scheduler, TheQueueIsBounded) {
   EXPECT_TRUE(h.submit(1, 1));
 }
 
+TEST(Scheduler, TheSequencesOfARequestAreQueuedAllOrNone) {
+  Harness h({.max_rows = 1, .max_queue_size = 2}, 2);
+  std::vector<Sequence> own(3), more(2);
+  for (auto* list : {&own, &more}) {
+    for (Sequence& sequence : *list) sequence.tokens = {1}, sequence.max_tokens = 1;
+  }
+  const auto all = [](std::vector<Sequence>& list) {
+    std::vector<Sequence*> out;
+    for (Sequence& sequence : list) out.push_back(&sequence);
+    return out;
+  };
+  EXPECT_TRUE(h.submit(1, 1));
+  own[2].tokens.assign(2 * kPageTokens, 1);  // too long
+  EXPECT_EQ(h.scheduler_.submit(all(own)).error().code, ErrorCode::kInvalidArgument);
+  EXPECT_EQ(h.scheduler_.stats().waiting, 1);
+  own[2].tokens = {1};
+  EXPECT_TRUE(h.scheduler_.submit(all(own)));  // beyond the queue's limit, which was not reached
+  EXPECT_EQ(h.scheduler_.submit(all(more)).error().code, ErrorCode::kResourceExhausted);
+  EXPECT_EQ(h.scheduler_.stats().waiting, 4);
+  for (Sequence& sequence : own) h.scheduler_.remove(sequence);
+}
+
 TEST(Scheduler, PreemptsTheYoungestAndRecomputesIt) {
   // One page each; the elder wants a second, then a third, which the younger has.
   Harness h({.max_rows = 4, .max_tokens = 200}, 3);

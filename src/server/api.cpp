@@ -47,11 +47,13 @@ bool is_printable(std::string_view text) {
   return std::ranges::all_of(text, [](char c) { return c > ' ' && c <= '~'; });
 }
 
-// In the same time for every key of this length.
-bool key_matches(const std::string& authorization, const std::string& key) {
-  const std::string expected = "Bearer " + key;
-  return authorization.size() == expected.size() &&
-         CRYPTO_memcmp(authorization.data(), expected.data(), expected.size()) == 0;
+// In the same time for every key of this length. The scheme ignores case (RFC 9110, 11.1).
+bool key_matches(std::string_view authorization, const std::string& key) {
+  constexpr std::string_view kScheme = "bearer ";
+  const auto same = [](char a, char b) { return (a >= 'A' && a <= 'Z' ? a - 'A' + 'a' : a) == b; };
+  if (!std::ranges::equal(authorization.substr(0, kScheme.size()), kScheme, same)) return false;
+  const std::string_view sent = authorization.substr(kScheme.size());
+  return sent.size() == key.size() && CRYPTO_memcmp(sent.data(), key.data(), key.size()) == 0;
 }
 
 // Those that a browser's client wants to send, as openai-node its X-Stainless-…: none of them opens anything here.
@@ -209,7 +211,9 @@ void Api::tokens(HttpRequest& request, const std::shared_ptr<Exchange>& exchange
   auto reader = [this, encode](const std::string& text) -> Result<std::string> {
     TENON_ASSIGN(const Json body, parse_body(text));
     if (body.is_object() && body.contains("model") && !body["model"].is_null()) TENON_TRY(check_model(body["model"]));
-    TENON_ASSIGN(const Json reply, encode ? tokenize(served_, body, options_.max_length) : detokenize(served_, body));
+    const bool allow_unknown = options_.defaults.allow_unknown_fields;
+    TENON_ASSIGN(const Json reply, encode ? tokenize(served_, body, options_.max_length, options_.format, allow_unknown)
+                                          : detokenize(served_, body, allow_unknown));
     return dump(reply);
   };
   read<std::string>(request, exchange, std::move(reader), [exchange](std::string reply) {
@@ -229,7 +233,7 @@ void Api::embed(HttpRequest& request, const std::shared_ptr<Exchange>& exchange)
   }
   auto reader = [this](const std::string& text) -> Result<ParsedEmbeddings> {
     TENON_ASSIGN(const Json body, parse_body(text));
-    TENON_ASSIGN(ParsedEmbeddings parsed, parse_embeddings_request(body));
+    TENON_ASSIGN(ParsedEmbeddings parsed, parse_embeddings_request(body, options_.defaults.allow_unknown_fields));
     TENON_TRY(check_model(parsed.model));
     TENON_ASSIGN(parsed.embed, served_.embedder->encode(std::move(parsed.embed)));
     return parsed;

@@ -1,6 +1,8 @@
 #include "server/completion.h"
 
+#include <algorithm>
 #include <random>
+#include <span>
 #include <string_view>
 #include <utility>
 
@@ -71,7 +73,7 @@ Status Completion::start(const generate::Generator& generator, ParsedRequest req
   exchange->on_hang_up([weak = std::weak_ptr(self)] {
     if (auto completion = weak.lock()) {
       completion->hung_up_ = true;
-      completion->choices_.clear();
+      completion->abandon();
     }
   });
   return self->begin(generator, std::move(request));
@@ -84,7 +86,7 @@ Status Completion::begin(const generate::Generator& generator, ParsedRequest req
     prompts.push_back(std::move(encoded));
   }
   TENON_ASSIGN(auto source, reply_source(request, identity_.chat, prompts.front().text, generator));
-  if (!source) return answer_begins(generator, request, prompts);
+  if (!source) return start_choices(generator, request, prompts);
   form_ = source->param;
   // Compiling takes milliseconds, or seconds where the client wants to know: not on the I/O thread.
   auto then = [self = shared_from_this(), &generator, request = std::move(request),
@@ -94,20 +96,11 @@ Status Completion::begin(const generate::Generator& generator, ParsedRequest req
       if (self->hung_up_) return;
       if (!compiled) return refuse(*self->exchange_, compiled.error());
       request.generate.grammar = *std::move(compiled);
-      if (auto begun = self->answer_begins(generator, request, prompts); !begun)
+      if (auto begun = self->start_choices(generator, request, prompts); !begun)
         refuse(*self->exchange_, begun.error());
     });
   };
   return generator.grammars().submit(*std::move(source), std::move(then));
-}
-
-Status Completion::answer_begins(const generate::Generator& generator, const ParsedRequest& request,
-                                 const std::vector<generate::EncodedPrompt>& prompts) {
-  if (auto started = start_choices(generator, request, prompts); !started) {
-    choices_.clear();  // cancels those that did start
-    return started;
-  }
-  return {};
 }
 
 // With the first delta, as in vLLM: what fails before it is answered with its status, and clients that take the first
@@ -123,6 +116,7 @@ void Completion::begin_stream() {
 Status Completion::start_choices(const generate::Generator& generator, const ParsedRequest& request,
                                  const std::vector<generate::EncodedPrompt>& prompts) {
   choices_.resize(prompts.size() * static_cast<std::size_t>(request.n));
+  std::vector<generate::Start> starts;
   std::size_t index = 0;
   for (const auto& encoded : prompts) {
     const auto length = static_cast<std::int64_t>(encoded.ids.size());
@@ -130,6 +124,8 @@ Status Completion::start_choices(const generate::Generator& generator, const Par
     for (int i = 0; i < request.n; ++i, ++index) {
       Choice& choice = choices_[index];
       choice.times.begin = begin_;
+      choice.max_tokens =
+          std::min(request.generate.max_tokens.value_or(INT64_MAX), generator.engine().options().max_length - length);
       if (request.echo) choice.echo = encoded.text;
       if (identity_.chat) {
         choice.parser = chat::make_reply_parser(request.format, {request.tools, request.stream}, encoded.text);
@@ -142,10 +138,12 @@ Status Completion::start_choices(const generate::Generator& generator, const Par
       auto sink = [self = shared_from_this(), exchange = exchange_, index](const generate::Delta& delta) {
         exchange->post([self, index, delta]() mutable { self->on_delta(index, std::move(delta)); });
       };
-      TENON_ASSIGN(choice.reply, generator.start(std::move(one), std::move(sink)));
-      ++running_;
+      starts.push_back({std::move(one), std::move(sink)});
     }
   }
+  TENON_ASSIGN(auto replies, generator.start_all(std::move(starts)));
+  for (std::size_t i = 0; i < choices_.size(); ++i) choices_[i].reply = std::move(replies[i]);
+  running_ = choices_.size();
   return {};
 }
 
@@ -165,13 +163,7 @@ void Completion::on_delta(std::size_t index, generate::Delta delta) {
   if (delta.logprobs) choice.logprobs.push_back(std::move(*delta.logprobs));
   if (last) {
     choice.finish_reason = finish_reason_name(delta.finish);
-    metrics_.finished(choice.finish_reason,
-                      {.prompt_tokens = choice.reply->prompt_tokens(),
-                       .completion_tokens = delta.completion_tokens,
-                       .cached_tokens = delta.cached_tokens},
-                      choice.times, now);
-    choice.reply.reset();
-    --running_;
+    end(index, delta.finish == FinishReason::kCancelled ? "abort" : choice.finish_reason);
     if (failed) return fail(delta);
   }
   if (stream_) {
@@ -180,6 +172,31 @@ void Completion::on_delta(std::size_t index, generate::Delta delta) {
     keep(choice, delta);
   }
   if (last && !choices_.empty() && running_ == 0) finish();
+}
+
+// Each choice is counted here, once: at its last delta, or when nobody wants it any more.
+void Completion::end(std::size_t index, const char* reason) {
+  Choice& choice = choices_[index];
+  metrics_.finished(reason,
+                    {.prompt_tokens = choice.reply->prompt_tokens(),
+                     .completion_tokens = choice.completion_tokens,
+                     .cached_tokens = choice.cached_tokens},
+                    choice.times, std::chrono::steady_clock::now());
+  choice.reply.reset();
+  --running_;
+  const auto n = static_cast<std::size_t>(n_);
+  const auto of_prompt = std::span(choices_).subspan(index - index % n, n);
+  if (std::ranges::any_of(of_prompt, [](const Choice& one) { return one.reply != nullptr; })) return;
+  const auto longest = std::ranges::max_element(of_prompt, {}, &Choice::completion_tokens);
+  metrics_.prompt_finished(n_, choice.max_tokens, longest->completion_tokens);
+}
+
+// What still runs is wanted no more.
+void Completion::abandon() {
+  for (std::size_t i = 0; i < choices_.size(); ++i) {
+    if (choices_[i].reply) end(i, "abort");
+  }
+  choices_.clear();
 }
 
 chat::ReplyParts Completion::take_parts(Choice& choice, const generate::Delta& delta) {
@@ -261,7 +278,7 @@ Json Completion::take_logprobs(Choice& choice) {
 void Completion::fail(const generate::Delta& last) {
   const Error error = error_of(last, form_);
   if (last.finish == FinishReason::kError) TENON_LOG_ERROR("{}: {}", identity_.id, last.error);
-  choices_.clear();  // the other choices are wanted no more
+  abandon();
   const int status = http_status(error);
   if (begun_) {
     exchange_->send_event(dump(error_object(status, error)));

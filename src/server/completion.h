@@ -37,6 +37,7 @@ class Completion : public std::enable_shared_from_this<Completion> {
     std::vector<generate::ScoredToken> logprobs;  ///< not yet sent
     std::int64_t offset = 0;                      ///< of the next token's text
     std::int64_t prompt_left = 0;                 ///< tokens of the prompt whose logprobs are to come
+    std::int64_t max_tokens = 0;                  ///< that it might have
     std::int64_t completion_tokens = 0;
     std::int64_t cached_tokens = 0;
     const char* finish_reason = nullptr;
@@ -48,10 +49,10 @@ class Completion : public std::enable_shared_from_this<Completion> {
   Status begin(const generate::Generator& generator, ParsedRequest request);
   Status start_choices(const generate::Generator& generator, const ParsedRequest& request,
                        const std::vector<generate::EncodedPrompt>& prompts);
-  Status answer_begins(const generate::Generator& generator, const ParsedRequest& request,
-                       const std::vector<generate::EncodedPrompt>& prompts);
   void begin_stream();
   void on_delta(std::size_t index, generate::Delta delta);
+  void end(std::size_t index, const char* reason);
+  void abandon();
   chat::ReplyParts take_parts(Choice& choice, const generate::Delta& delta);
   ChoiceJson take_call(Choice& choice, const chat::ReplyPart& part);
   void keep(Choice& choice, const generate::Delta& delta);

@@ -4,6 +4,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <sstream>
 #include <string_view>
 
 namespace tenon::server {
@@ -40,9 +41,13 @@ class Template final : public chat::ChatTemplate {
 // The test plays the engine thread.
 class FakeEngine final : public engine::Engine {
  public:
-  Result<engine::RequestId> submit(engine::Request, std::shared_ptr<engine::Sink> sink) override {
-    sinks.push_back(std::move(sink));
-    return sinks.size();
+  Result<std::vector<engine::RequestId>> submit_all(std::vector<engine::Submission> submissions) override {
+    std::vector<engine::RequestId> ids;
+    for (auto& submission : submissions) {
+      sinks.push_back(std::move(submission.sink));
+      ids.push_back(sinks.size());
+    }
+    return ids;
   }
   void cancel(engine::RequestId id) override { cancelled.push_back(id); }
   void finish(engine::RequestId) override {}
@@ -278,6 +283,52 @@ TEST_F(CompletionTest, AHangUpCancelsEveryChoice) {
   engine_->send(0, {.id = 1, .token = 'a'});
   exchange_->hang_up();
   EXPECT_THAT(engine_->cancelled, ElementsAre(1, 2));
+}
+
+// The value of a metric's only series, or of that with this label.
+double value(const Metrics& metrics, const std::string& name, const std::string& label = "") {
+  std::istringstream text(metrics.text({}));
+  for (std::string line; std::getline(text, line);) {
+    if (line.starts_with("tenon:" + name + "{") && line.find(label) != std::string::npos) {
+      return std::stod(line.substr(line.rfind(' ') + 1));
+    }
+  }
+  return -1;
+}
+
+TEST_F(CompletionTest, EveryChoiceIsCountedOnceHoweverItEnds) {
+  const auto ended = [this](const char* reason) { return value(metrics_, "request_success_total", reason); };
+  start(false, true, 3);
+  engine_->emit(0, "ab");
+  engine_->emit(1, "abcd", engine::FinishReason::kLength);
+  EXPECT_EQ(value(metrics_, "request_params_n_count"), 0);
+  engine_->emit(2, "a");
+  EXPECT_EQ(ended("\"stop\""), 2);
+  EXPECT_EQ(ended("\"length\""), 1);
+  EXPECT_EQ(value(metrics_, "request_params_n_sum"), 3);
+  EXPECT_EQ(value(metrics_, "request_params_max_tokens_count"), 3);
+  EXPECT_EQ(value(metrics_, "request_max_num_generation_tokens_count"), 1);
+  EXPECT_EQ(value(metrics_, "request_max_num_generation_tokens_sum"), 4);
+  EXPECT_EQ(value(metrics_, "request_inference_time_seconds_count"), 3);
+
+  engine_->sinks.clear();
+  start(true, true, 2);
+  engine_->emit(0, "ab");
+  engine_->send(1, {.id = 2, .token = 'a'});
+  exchange_->hang_up();
+  engine_->send(1, {.id = 2, .finish = engine::FinishReason::kCancelled});
+  exchange_->hang_up();
+  EXPECT_EQ(ended("\"stop\""), 3);
+  EXPECT_EQ(ended("\"abort\""), 1);
+  EXPECT_EQ(value(metrics_, "request_params_n_sum"), 5);
+
+  engine_->sinks.clear();
+  start(false, true, 2);
+  engine_->send(0, {.id = 1, .finish = engine::FinishReason::kError, .error = "broke"});
+  EXPECT_EQ(ended("\"error\""), 1);
+  EXPECT_EQ(ended("\"abort\""), 2);
+  EXPECT_EQ(value(metrics_, "request_generation_tokens_count"), 7);
+  EXPECT_EQ(value(metrics_, "request_params_n_count"), 3);
 }
 
 }  // namespace

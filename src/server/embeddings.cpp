@@ -83,9 +83,9 @@ void respond_error(Exchange& exchange, const Error& error) {
 
 }  // namespace
 
-Result<ParsedEmbeddings> parse_embeddings_request(const Json& body) {
+Result<ParsedEmbeddings> parse_embeddings_request(const Json& body, bool allow_unknown) {
   if (!body.is_object()) return invalid("the body must be a JSON object");
-  Fields fields(body);
+  Fields fields(body, allow_unknown);
   ParsedEmbeddings out;
   const Json* model = fields.find("model");
   if (!model) return wrong("model", "is required");
@@ -164,8 +164,11 @@ Status start_embeddings(const generate::Embedder& embedder, ParsedEmbeddings req
     });
   };
   TENON_ASSIGN(pending->embedding, embedder.start(std::move(request.embed), std::move(sink)));
-  exchange->on_hang_up([weak = std::weak_ptr(pending)] {
-    if (const auto alive = weak.lock()) alive->embedding.reset();
+  exchange->on_hang_up([weak = std::weak_ptr(pending), begin, &metrics] {
+    const auto alive = weak.lock();
+    if (!alive || !alive->embedding) return;
+    alive->embedding.reset();
+    metrics.finished("abort", {}, {.begin = begin}, std::chrono::steady_clock::now());
   });
   return {};
 }

@@ -19,8 +19,9 @@ struct ParsedEmbeddings {
   bool base64 = false;  ///< vectors as base64 of float32 in little endian
 };
 
-/// Unknown fields, wrong types, values out of range and inputs that are none are errors that name the parameter.
-Result<ParsedEmbeddings> parse_embeddings_request(const Json& body);
+/// Unknown fields unless they are allowed, wrong types, values out of range and inputs that are none are errors that
+/// name the parameter.
+Result<ParsedEmbeddings> parse_embeddings_request(const Json& body, bool allow_unknown = false);
 
 /// {"object": "list", "data": [{"object": "embedding", "index", "embedding"}, …], "model", "usage"}
 std::string embeddings_reply(const generate::Embeddings& embeddings, bool base64, const std::string& model);

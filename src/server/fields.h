@@ -22,7 +22,8 @@ inline std::unexpected<Error> wrong(const char* name, const std::string& what) {
 // Reads a body's fields; null counts as absent, as in OpenAI's clients.
 class Fields {
  public:
-  explicit Fields(const Json& body) : body_(body) {}
+  explicit Fields(const Json& body, bool allow_unknown = false) : body_(body), allow_unknown_(allow_unknown) {}
+  bool allow_unknown() const { return allow_unknown_; }  ///< for the objects among them too
 
   const Json* find(const char* name) {
     known_.insert(name);
@@ -85,6 +86,7 @@ class Fields {
   }
 
   Status no_others() const {
+    if (allow_unknown_) return {};
     for (const auto& [key, value] : body_.items()) {
       if (known_.contains(key)) continue;
       const std::string near = nearest_name(key, known_);
@@ -98,6 +100,7 @@ class Fields {
     return x == std::floor(x) ? std::to_string(static_cast<long long>(x)) : std::to_string(x);
   }
   const Json& body_;
+  const bool allow_unknown_;
   std::set<std::string> known_;
 };
 

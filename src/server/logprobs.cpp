@@ -1,6 +1,5 @@
 #include "server/logprobs.h"
 
-#include <algorithm>
 #include <array>
 #include <cstdio>
 #include <optional>
@@ -43,10 +42,6 @@ Json chat_token(const generate::TokenLogprob& token) {
   return {{"token", name(token.bytes)}, {"logprob", number(token.logprob)}, {"bytes", std::move(bytes)}};
 }
 
-std::int64_t code_points(std::string_view text) {
-  return std::ranges::count_if(text, [](char c) { return (c & 0xC0) != 0x80; });
-}
-
 }  // namespace
 
 Json chat_logprobs(std::span<const generate::ScoredToken> tokens) {
@@ -75,7 +70,7 @@ Json text_logprobs(std::span<const generate::ScoredToken> tokens, std::int64_t& 
     }
     tops.push_back(std::move(top));
     offsets.push_back(offset);
-    offset += code_points(token.bytes);
+    offset += token.length;
   }
   return {{"tokens", std::move(names)},
           {"token_logprobs", std::move(logprobs)},

@@ -12,7 +12,7 @@ namespace tenon::server {
 Json chat_logprobs(std::span<const generate::ScoredToken> tokens);
 
 /// {"tokens", "token_logprobs", "top_logprobs", "text_offset"}; null of no tokens. `offset`, in code points, is where
-/// the first token's text begins; it moves on to where the next one's does.
+/// in the choice's text the first token's begins; it moves on to where the next one's does.
 Json text_logprobs(std::span<const generate::ScoredToken> tokens, std::int64_t& offset);
 
 }  // namespace tenon::server

@@ -24,6 +24,7 @@ namespace tenon::server {
 struct ReplyTimes {
   TimePoint begin{};
   std::optional<TimePoint> first_token{}, last_token{};
+  double queue_seconds = 0;
 };
 
 class Metrics {
@@ -33,16 +34,20 @@ class Metrics {
 
   /// A token of a choice at `now`; `queue_seconds` that its request waited.
   void token(ReplyTimes& times, TimePoint now, double queue_seconds);
-  /// A choice has ended at `now`.
+  /// A choice, or a request for embeddings, has ended at `now`; "abort": the client did not wait for its end.
   void finished(const char* reason, Usage usage, const ReplyTimes& times, TimePoint now);
+  /// All `n` choices of a prompt have ended: each might have had `max_tokens`, the longest has `longest`.
+  void prompt_finished(int n, std::int64_t max_tokens, std::int64_t longest);
   /// The page, with the engine's counters as of now.
   std::string text(const engine::Stats& stats) const;
 
  private:
+  void count(const char* reason, int replies);
+
   const std::string prefix_, model_;
   std::shared_ptr<prometheus::Registry> registry_;
   prometheus::Histogram *first_token_, *between_tokens_, *per_token_, *end_to_end_, *queue_, *prefill_, *decode_,
-      *prompt_tokens_, *generation_tokens_;
+      *inference_, *prompt_tokens_, *generation_tokens_, *longest_, *n_, *max_tokens_;
   prometheus::Family<prometheus::Counter>* success_;
 };
 

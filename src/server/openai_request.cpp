@@ -121,7 +121,7 @@ Status parse_common(Fields& fields, const RequestDefaults& defaults, std::int64_
   if (const Json* options = fields.find("stream_options")) {
     if (!out.stream) return wrong("stream_options", "may be given only with \"stream\": true");
     if (!options->is_object()) return wrong("stream_options", "must be an object");
-    Fields inner(*options);
+    Fields inner(*options, fields.allow_unknown());
     TENON_TRY(inner.boolean("include_usage", out.include_usage));
     TENON_TRY(inner.boolean("continuous_usage_stats", out.continuous_usage));
     TENON_TRY(inner.only("include_obfuscation", {false}));
@@ -256,6 +256,13 @@ Status check_tools(const Json& tools) {
   return {};
 }
 
+void show_tools(const Json& tools, const chat::ReplyFormat& format, chat::RenderInput& out) {
+  out.tools = tools;
+  if (format.tools != "harmony") return;
+  // Its template adds a tool's description to text, which fails without one.
+  for (Json& tool : out.tools) tool["function"].emplace("description", Json(""));
+}
+
 bool is_strict(const Json& tool) { return tool["function"].value("strict", Json()) == true; }
 
 // "tool_choice" where it names a function: the tool of that name.
@@ -331,11 +338,7 @@ Status parse_tools(Fields& fields, ParsedRequest& out, chat::RenderInput& input)
         "tools");
   }
   for (const Json& tool : *tools) out.tools.push_back(tool["function"]["name"]);
-  input.tools = *tools;
-  if (out.format.tools == "harmony") {
-    // Its template adds a tool's description to text, which fails without one.
-    for (Json& tool : input.tools) tool["function"].emplace("description", Json(""));
-  }
+  show_tools(*tools, out.format, input);
   return constrain_calls(*tools, choice, out);
 }
 
@@ -394,10 +397,18 @@ Status parse_effort(Fields& fields, bool is_read, chat::RenderInput& input) {
   return {};
 }
 
+Status parse_tool_list(Fields& fields, const chat::ReplyFormat& format, chat::RenderInput& out) {
+  const Json* tools = fields.find("tools");
+  if (!tools || (tools->is_array() && tools->empty())) return {};
+  TENON_TRY(check_tools(*tools));
+  show_tools(*tools, format, out);
+  return {};
+}
+
 Result<ParsedRequest> parse_chat_request(const Json& body, const RequestDefaults& defaults,
                                          const chat::ReplyFormat& format) {
   TENON_TRY(require_object(body));
-  Fields fields(body);
+  Fields fields(body, defaults.allow_unknown_fields);
   ParsedRequest out;
   out.format = format;
   TENON_TRY(parse_common(fields, defaults, 1, out));
@@ -432,14 +443,14 @@ Result<ParsedRequest> parse_chat_request(const Json& body, const RequestDefaults
     return wrong("metadata", "must be an object");
   }
   TENON_TRY(fields.only("service_tier", {"auto", "default"}));
-  if (!defaults.allow_unknown_fields) TENON_TRY(fields.no_others());
+  TENON_TRY(fields.no_others());
   out.prompts.push_back({std::move(input)});
   return out;
 }
 
 Result<ParsedRequest> parse_completion_request(const Json& body, const RequestDefaults& defaults) {
   TENON_TRY(require_object(body));
-  Fields fields(body);
+  Fields fields(body, defaults.allow_unknown_fields);
   ParsedRequest out;
   out.generate.max_tokens = 16;  // OpenAI's default for this endpoint
   TENON_TRY(fields.boolean("echo", out.echo));
@@ -457,7 +468,7 @@ Result<ParsedRequest> parse_completion_request(const Json& body, const RequestDe
     if (out.echo) out.generate.prompt_logprobs = logprobs;
   }
   TENON_TRY(fields.only("suffix", {""}));
-  if (!defaults.allow_unknown_fields) TENON_TRY(fields.no_others());
+  TENON_TRY(fields.no_others());
   return out;
 }
 

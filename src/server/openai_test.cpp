@@ -431,11 +431,12 @@ TEST(OpenAiReply, ToolCallsAndReasoning) {
             Json::parse(R"({"reasoning_content": "x"})"));
 }
 
-const generate::ScoredToken kUnscored{{.bytes = "<s>"}};
+const generate::ScoredToken kUnscored{{.bytes = "<s>"}};  // not shown
 const generate::ScoredToken kScored{{.bytes = "\u00e9a", .logprob = -0.5f},
-                                    {{.bytes = "\xe4\xbd", .logprob = -0.25f}, {.bytes = "\u00e9a", .logprob = -0.5f}}};
-const generate::ScoredToken kImpossible{{.bytes = "b", .logprob = -std::numeric_limits<float>::infinity()},
-                                        {{.bytes = "c", .logprob = 0.0f}}};
+                                    {{.bytes = "\xe4\xbd", .logprob = -0.25f}, {.bytes = "\u00e9a", .logprob = -0.5f}},
+                                    2};
+const generate::ScoredToken kImpossible{
+    {.bytes = "b", .logprob = -std::numeric_limits<float>::infinity()}, {{.bytes = "c", .logprob = 0.0f}}, 1};
 
 TEST(OpenAiReply, LogprobsOfChat) {
   EXPECT_TRUE(chat_logprobs({}).is_null());
@@ -452,10 +453,10 @@ TEST(OpenAiReply, LogprobsOfTextCompletions) {
   EXPECT_TRUE(text_logprobs({}, offset).is_null());
   EXPECT_EQ(text_logprobs(std::vector{kUnscored, kScored}, offset), Json::parse(R"({
     "tokens": ["<s>", "\u00e9a"], "token_logprobs": [null, -0.5],
-    "top_logprobs": [null, {"bytes:\\xe4\\xbd": -0.25, "\u00e9a": -0.5}], "text_offset": [0, 3]})"));
+    "top_logprobs": [null, {"bytes:\\xe4\\xbd": -0.25, "\u00e9a": -0.5}], "text_offset": [0, 0]})"));
   EXPECT_EQ(text_logprobs(std::vector{kImpossible}, offset), Json::parse(R"({
-    "tokens": ["b"], "token_logprobs": [-9999.0], "top_logprobs": [{"c": 0.0, "b": -9999.0}], "text_offset": [5]})"));
-  EXPECT_EQ(offset, 6);
+    "tokens": ["b"], "token_logprobs": [-9999.0], "top_logprobs": [{"c": 0.0, "b": -9999.0}], "text_offset": [2]})"));
+  EXPECT_EQ(offset, 3);
 }
 
 TEST(OpenAiReply, Errors) {

@@ -25,6 +25,21 @@ constexpr std::size_t kMaxUnsent = std::size_t{4} << 20;
 
 class Session;
 
+bool same_letters(std::string_view a, std::string_view b) {
+  return beast::iequals({a.data(), a.size()}, {b.data(), b.size()});
+}
+
+// Of a request's target, without the query; of the absolute form (http://host/path, RFC 9112, 3.2.2) without the host.
+std::string path_of(std::string_view target) {
+  for (const std::string_view scheme : {"http://", "https://"}) {
+    if (!same_letters(target.substr(0, scheme.size()), scheme)) continue;
+    const auto path = target.find_first_of("/?", scheme.size());
+    target = path == std::string_view::npos || target[path] == '?' ? "/" : target.substr(path);
+    break;
+  }
+  return std::string(target.substr(0, target.find('?')));
+}
+
 // The answer to one request; the session it belongs to may be gone.
 class SessionExchange final : public Exchange {
  public:
@@ -148,7 +163,7 @@ class Session : public std::enable_shared_from_this<Session> {
     head_ = request.method() == http::verb::head;
     HttpRequest out;
     out.method = head_ ? "GET" : std::string(request.method_string());
-    out.path = std::string(request.target().substr(0, request.target().find('?')));
+    out.path = path_of({request.target().data(), request.target().size()});
     out.authorization = std::string(request[http::field::authorization]);
     out.origin = std::string(request[http::field::origin]);
     out.wanted_headers = std::string(request[http::field::access_control_request_headers]);
@@ -165,8 +180,28 @@ class Session : public std::enable_shared_from_this<Session> {
   // A request that could not be read: answered once, then the connection is closed.
   void refuse(int status, const std::string& message) {
     keep_alive_ = head_ = false;
+    HttpRequest seen;
+    seen.origin = header_of_unread("Origin");
+    seen.request_id = header_of_unread("X-Request-Id");
     begin();
+    common_ = context_->api->common_headers(seen);
     respond(status, dump(error_object(status, {ErrorCode::kInvalidArgument, message})), "application/json", {});
+  }
+
+  // A header of a request that could not be read: the parser has it, or gave up before and left it in the buffer.
+  std::string header_of_unread(const char* name) const {
+    if (const auto& fields = parser_->get(); fields.count(name) > 0) return std::string(fields[name]);
+    if (parser_->is_header_done()) return {};
+    std::string_view rest(static_cast<const char*>(buffer_.data().data()), buffer_.data().size());
+    for (std::size_t end; (end = rest.find("\r\n")) != std::string_view::npos && end > 0; rest.remove_prefix(end + 2)) {
+      const std::string_view line = rest.substr(0, end);
+      const auto colon = line.find(':');
+      if (colon == std::string_view::npos || !same_letters(line.substr(0, colon), name)) continue;
+      const std::string_view value = line.substr(colon + 1);
+      const auto first = value.find_first_not_of(" \t"), last = value.find_last_not_of(" \t");
+      return first == std::string_view::npos ? std::string() : std::string(value.substr(first, last + 1 - first));
+    }
+    return {};
   }
 
   // The path as a log may show it.

@@ -94,10 +94,10 @@ Json call_schema(const std::string& name, Json parameters) {
 
 Source any_object(const char* param) { return {Kind::kJsonSchema, R"({"type": "object"})", param}; }
 
-Result<std::optional<Source>> response_format(const Json& format) {
+Result<std::optional<Source>> response_format(const Json& format, bool allow_unknown) {
   const char* param = "response_format";
   if (!format.is_object()) return wrong(param, "must be an object with a 'type'");
-  Fields fields(format);
+  Fields fields(format, allow_unknown);
   const Json* type = fields.find("type");
   if (!type || !type->is_string()) return wrong(param, "must have a 'type'");
   if (*type == "structural_tag") return unsupported("'response_format' of type structural_tag is not supported", param);
@@ -110,7 +110,7 @@ Result<std::optional<Source>> response_format(const Json& format) {
   if (*type == "text") return std::nullopt;
   if (*type == "json_object") return any_object(param);
   if (!described || !described->is_object()) return wrong(param, "must have 'json_schema', an object");
-  Fields inner(*described);
+  Fields inner(*described, allow_unknown);
   const Json* name = inner.find("name");
   if (!name || !name->is_string() || name->get_ref<const std::string&>().empty()) {
     return wrong(param, "must have a 'json_schema' with a 'name'");
@@ -138,10 +138,10 @@ constexpr Way kGuided[] = {{"guided_json", json_source},
                            {"guided_choice", choice_source},
                            {"guided_grammar", grammar_source}};
 
-Result<std::optional<Source>> structured_outputs(const Json& value) {
+Result<std::optional<Source>> structured_outputs(const Json& value, bool allow_unknown) {
   const char* param = "structured_outputs";
   if (!value.is_object()) return wrong(param, "must be an object");
-  Fields fields(value);
+  Fields fields(value, allow_unknown);
   std::optional<Source> out;
   const auto keep = [&](Source source) -> Status {
     if (out) return wrong(param, "must have only one of json, regex, choice, grammar and json_object");
@@ -183,11 +183,11 @@ Status parse_structure(Fields& fields, std::optional<Source>& out) {
     return {};
   };
   if (const Json* format = fields.find("response_format")) {
-    TENON_ASSIGN(auto source, response_format(*format));
+    TENON_ASSIGN(auto source, response_format(*format, fields.allow_unknown()));
     TENON_TRY(keep("response_format", std::move(source)));
   }
   if (const Json* structured = fields.find("structured_outputs")) {
-    TENON_ASSIGN(auto source, structured_outputs(*structured));
+    TENON_ASSIGN(auto source, structured_outputs(*structured, fields.allow_unknown()));
     TENON_TRY(keep("structured_outputs", std::move(source)));
   }
   for (const Way& way : kGuided) {

@@ -5,30 +5,42 @@
 
 namespace tenon::server {
 
-Result<Json> tokenize(const Served& served, const Json& body, int max_length) {
-  if (!body.is_object()) return invalid("the body must be a JSON object");
-  Fields fields(body);
-  fields.find("model");
-  bool special = true, names = false;
-  TENON_TRY(fields.boolean("add_special_tokens", special));
-  TENON_TRY(fields.boolean("return_token_strs", names));
+namespace {
+
+// The text to be tokenized: as it is given, or as the chat template renders it.
+Result<std::string> text_of(const Served& served, const chat::ReplyFormat& format, Fields& fields) {
   const Json* prompt = fields.find("prompt");
-  std::vector<std::int32_t> ids;
-  if (prompt == nullptr && fields.find("messages")) {
-    TENON_ASSIGN(chat::RenderInput input, parse_conversation(fields));
-    TENON_TRY(fields.no_others());
-    if (!served.generator) return wrong("messages", "are for models that generate text: this one takes a 'prompt'");
-    TENON_ASSIGN(generate::EncodedPrompt encoded, served.generator->encode({std::move(input)}));
-    ids = std::move(encoded.ids);
-  } else {
-    if (!prompt) return wrong("prompt", "or 'messages' is required");
+  const bool chat = fields.find("messages") != nullptr;
+  if (prompt && chat) return wrong("messages", "cannot be given together with 'prompt'");
+  if (!prompt && !chat) return wrong("prompt", "or 'messages' is required");
+  if (prompt) {
     if (!prompt->is_string()) return wrong("prompt", "must be a string");
     TENON_TRY(fields.no_others());
-    auto encoded =
-        served.tokenizer().encode(prompt->get_ref<const std::string&>(), special && served.add_special_tokens());
-    if (!encoded) return invalid(encoded.error().message, "prompt");
-    ids = std::move(*encoded);
+    return prompt->get<std::string>();
   }
+  TENON_ASSIGN(chat::RenderInput input, parse_conversation(fields));
+  TENON_TRY(parse_tool_list(fields, format, input));
+  TENON_TRY(fields.no_others());
+  if (!served.generator) return wrong("messages", "are for models that generate text: this one takes a 'prompt'");
+  TENON_ASSIGN(generate::EncodedPrompt encoded, served.generator->encode({std::move(input)}));
+  return std::move(encoded.text);
+}
+
+}  // namespace
+
+Result<Json> tokenize(const Served& served, const Json& body, int max_length, const chat::ReplyFormat& format,
+                      bool allow_unknown) {
+  if (!body.is_object()) return invalid("the body must be a JSON object");
+  Fields fields(body, allow_unknown);
+  fields.find("model");
+  const bool chat = fields.find("messages") != nullptr;
+  bool special = !chat, names = false;
+  TENON_TRY(fields.boolean("add_special_tokens", special));
+  TENON_TRY(fields.boolean("return_token_strs", names));
+  TENON_ASSIGN(const std::string text, text_of(served, format, fields));
+  auto encoded = served.tokenizer().encode(text, special && served.add_special_tokens());
+  if (!encoded) return invalid(encoded.error().message, chat ? "messages" : "prompt");
+  const std::vector<std::int32_t> ids = std::move(*encoded);
   Json strings = nullptr;
   if (names) {
     strings = Json::array();
@@ -37,9 +49,9 @@ Result<Json> tokenize(const Served& served, const Json& body, int max_length) {
   return Json{{"count", ids.size()}, {"max_model_len", max_length}, {"tokens", ids}, {"token_strs", strings}};
 }
 
-Result<Json> detokenize(const Served& served, const Json& body) {
+Result<Json> detokenize(const Served& served, const Json& body, bool allow_unknown) {
   if (!body.is_object()) return invalid("the body must be a JSON object");
-  Fields fields(body);
+  Fields fields(body, allow_unknown);
   fields.find("model");
   const Json* tokens = fields.find("tokens");
   if (!tokens || !tokens->is_array()) return wrong("tokens", "must be an array of token ids");

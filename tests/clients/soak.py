@@ -3,11 +3,13 @@
 malformed requests. Every request must be answered with the status that its shape calls for, replies must be the same
 each time, and at the end no request runs, no page of the KV cache is in use and memory has not grown.
 
-  tests/clients/soak.py TENON MODEL [--requests 20000] [--concurrent 64] [--seed 1] [-- more arguments of tenon serve]
+  tests/clients/soak.py TENON MODEL [--requests 20000] [--concurrent 64] [--seed 1]
+                        [--machine TEXT] [--out bench/history.jsonl] [-- more arguments of tenon serve]
 
 MODEL is a small one that has a chat template or none; only the standard library is needed. A small KV cache
-(`-- --kv-cache-memory 4MiB`) is one whose pages have all been used, and so count as memory, by the time it is warm. Exit status 1: a failure,
-each one said.
+(`-- --kv-cache-memory 4MiB`) is one whose pages have all been used, and so count as memory, by the time it is warm. --out
+appends a line of what was seen: of requests whose client hung up there is no status, and each of the 10,000 that fill the
+tokenizer's cache adds one. Exit status 1: a failure, each one said.
 """
 import argparse
 import asyncio
@@ -60,7 +62,7 @@ class Connection:
 class Soak:
     def __init__(self, port, rng):
         self.port, self.rng = port, rng
-        self.seen, self.failures, self.replies = collections.Counter(), [], {}
+        self.seen, self.statuses, self.failures, self.replies = collections.Counter(), collections.Counter(), [], {}
 
     def prompt(self, most=40):
         return " ".join(self.rng.choice(WORDS) for _ in range(self.rng.randint(1, most)))
@@ -79,6 +81,7 @@ class Soak:
             return
         finally:
             connection.close()
+        self.statuses[status] += 1
         if status not in expected:
             self.failures.append(f"{shape}: status {status}, not {expected}: {reply[:200]!r}")
         elif check and status == 200 and not check(reply):
@@ -200,7 +203,8 @@ async def run(args, port, pid):
         if state["num_requests_running"] == 0 and state["num_requests_waiting"] == 0:
             break
         await asyncio.sleep(0.1)
-    grown = resident_mib(pid) - resident
+    now = resident_mib(pid)
+    grown = now - resident
     print(dict(soak.seen))
     print(f"resident {resident:.0f} MiB when warm, {grown:+.1f} MiB since; KV cache in use "
           f"{state['kv_cache_usage_perc']}; preemptions {state['num_preemptions_total']:.0f}; cache hits "
@@ -210,7 +214,11 @@ async def run(args, port, pid):
             soak.failures.append(f"{name} is {state[name]} at the end")
     if args.requests >= LONG and grown > max(8, resident / 20):
         soak.failures.append(f"memory grew by {grown:.1f} MiB")
-    return soak.failures
+    return soak.failures, {
+        "shapes": dict(soak.seen.most_common()), "statuses": {str(s): n for s, n in sorted(soak.statuses.items())},
+        "rss_mib": {"warm": round(resident, 1), "end": round(now, 1)},
+        "kv_cache_usage": state["kv_cache_usage_perc"], "preemptions": int(state["num_preemptions_total"]),
+        "cancelled": int(state["requests_cancelled_total"]), "timed_out": int(state["requests_timed_out_total"])}
 
 
 def main():
@@ -220,6 +228,8 @@ def main():
     parser.add_argument("--requests", type=int, default=20000)
     parser.add_argument("--concurrent", type=int, default=64)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--machine", default="")
+    parser.add_argument("--out")
     split = sys.argv.index("--") if "--" in sys.argv else len(sys.argv)
     args = parser.parse_args(sys.argv[1:split])
     args.serve = sys.argv[split + 1:]
@@ -229,7 +239,7 @@ def main():
         line = next(line for line in server.stdout if line.startswith("Serving"))
         port = int(line.rsplit(":", 1)[1])
         begin = time.time()
-        failures = asyncio.run(run(args, port, server.pid))
+        failures, seen = asyncio.run(run(args, port, server.pid))
         seconds = time.time() - begin
         if server.poll() is not None:
             failures.append(f"the server ended with {server.returncode}")
@@ -241,6 +251,12 @@ def main():
     for failure, count in collections.Counter(failures).most_common(20):
         print(f"FAILED x{count}: {failure}")
     print(f"{args.requests} requests in {seconds:.0f} s, {len(failures)} failures")
+    if args.out:
+        line = {"date": time.strftime("%Y-%m-%d"), "kind": "soak", "model": pathlib.Path(args.model).name,
+                "serve": args.serve, "machine": args.machine, "requests": args.requests, "concurrent": args.concurrent,
+                "seconds": round(seconds, 1), "failures": len(failures), **seen}
+        with open(args.out, "a") as history:
+            history.write(json.dumps(line) + "\n")
     return 1 if failures else 0
 
 

@@ -140,6 +140,9 @@ TEST(ServeApi, TheKeyGuardsTheApi) {
   EXPECT_EQ(status({{"Authorization", "Bearer secrets"}}), 401);
   EXPECT_EQ(status({{"Authorization", "secret"}}), 401);
   EXPECT_EQ(status({{"Authorization", "Bearer secret"}}), 200);
+  EXPECT_EQ(status({{"Authorization", "bearer secret"}}), 200);  // RFC 9110: the scheme ignores case, the key does not
+  EXPECT_EQ(status({{"Authorization", "Bearer Secret"}}), 401);
+  EXPECT_EQ(status({{"Authorization", "Basic secret"}}), 401);
   const Json error = error_of(request(server.port(), "GET", "/v1/models"), 401);
   EXPECT_EQ(error["code"], "invalid_api_key");
   EXPECT_EQ(request(server.port(), "GET", "/health").status, 200);
@@ -173,6 +176,11 @@ TEST(ServeApi, TokenizeAndDetokenize) {
   EXPECT_EQ(bare["token_strs"].size(), bare["tokens"].size());
   const Json messages = Json::array({{{"role", "user"}, {"content", "Once upon a time"}}});
   EXPECT_EQ(tokens({{"messages", messages}})["tokens"], plain["tokens"]);
+  Json twice = plain["tokens"];
+  twice.insert(twice.begin(), 1);  // what the template has written already
+  EXPECT_EQ(tokens({{"messages", messages}, {"add_special_tokens", true}})["tokens"], twice);
+  const Json tools = Json::array({{{"type", "function"}, {"function", {{"name", "f"}}}}});
+  EXPECT_EQ(tokens({{"messages", messages}, {"tools", tools}})["tokens"], plain["tokens"]);
   const HttpReply text = post(server.port(), "/detokenize", {{"tokens", bare["tokens"]}});
   EXPECT_EQ(text.status, 200) << text.body;
   EXPECT_EQ(text.json(), (Json{{"prompt", "Once upon a time"}}));
@@ -182,6 +190,9 @@ TEST(ServeApi, TokenizeAndDetokenize) {
   EXPECT_EQ(param("/tokenize", {{"prompt", 5}}), "prompt");
   EXPECT_EQ(param("/tokenize", Json::object()), "prompt");
   EXPECT_EQ(param("/tokenize", {{"prompt", "x"}, {"promt", 1}}), "promt");
+  EXPECT_EQ(param("/tokenize", {{"messages", messages}, {"tools", 5}}), "tools");
+  EXPECT_THAT(message_of(post(server.port(), "/tokenize", {{"messages", messages}, {"prompt", "x"}}), 400),
+              HasSubstr("'messages' cannot be given together with 'prompt'"));
   EXPECT_EQ(param("/detokenize", {{"tokens", "x"}}), "tokens");
   EXPECT_EQ(param("/detokenize", {{"tokens", {1, 512}}}), "tokens");
   error_of(post(server.port(), "/tokenize", {{"prompt", "x"}, {"model", "other"}}), 404);
@@ -244,6 +255,8 @@ TEST(ServeApi, Metrics) {
   EXPECT_THAT(reply.headers.at("content-type"), HasSubstr("text/plain; version=0.0.4"));
   EXPECT_EQ(server.metric("tenon:generation_tokens_total"), 4);
   EXPECT_EQ(server.metric("tenon:request_success_total"), 1);
+  EXPECT_EQ(server.metric("tenon:request_success_total", "finished_reason=\"length\""), 1);
+  EXPECT_EQ(server.metric("tenon:request_success_total", "finished_reason=\"abort\""), 0);
   EXPECT_EQ(server.metric("tenon:requests_cancelled_total"), 0);
   EXPECT_EQ(server.metric("tenon:num_requests_running"), 0);
   EXPECT_EQ(server.metric("tenon:num_requests_waiting"), 0);
@@ -254,6 +267,16 @@ TEST(ServeApi, Metrics) {
   EXPECT_EQ(server.metric("tenon:request_time_per_output_token_seconds_count"), 1);
   EXPECT_EQ(server.metric("tenon:request_queue_time_seconds_count"), 1);
   EXPECT_EQ(server.metric("tenon:request_generation_tokens_sum"), 4);
+  EXPECT_EQ(server.metric("tenon:request_max_num_generation_tokens_sum"), 4);
+  EXPECT_EQ(server.metric("tenon:request_params_n_sum"), 1);
+  EXPECT_EQ(server.metric("tenon:request_params_max_tokens_sum"), 4);
+  EXPECT_EQ(server.metric("tenon:request_inference_time_seconds_count"), 1);
+  EXPECT_EQ(server.metric("tenon:iteration_tokens_total_count"), server.metric("tenon:engine_steps_total"));
+  EXPECT_EQ(server.metric("tenon:iteration_tokens_total_sum"),
+            server.metric("tenon:prompt_tokens_total") + server.metric("tenon:generation_tokens_total"));
+  EXPECT_EQ(server.metric("tenon:iteration_tokens_total_bucket", "le=\"+Inf\""),
+            server.metric("tenon:engine_steps_total"));
+  EXPECT_EQ(server.metric("tenon:cache_config_info", "block_size=\"64\",enable_prefix_caching=\"True\""), 1);
   EXPECT_THAT(reply.body, HasSubstr("tenon:num_requests_waiting_by_reason{model_name=\"tiny\",reason=\"capacity\"} 0"));
   EXPECT_THAT(reply.body, Not(HasSubstr("vllm:")));
 }
@@ -274,8 +297,21 @@ TEST(ServeApi, UnknownFieldsAreRefusedUnlessTheServerAllowsThem) {
     EXPECT_THAT(refused.body, HasSubstr("my_own_field"));
   }
   TinyServer server(false, {"--allow-unknown-fields"});
-  const HttpReply taken = post(server.port(), "/v1/completions", body);
-  EXPECT_EQ(taken.status, 200) << taken.body;
+  const auto takes = [&](const char* path, const Json& what) {
+    const HttpReply taken = post(server.port(), path, what);
+    EXPECT_EQ(taken.status, 200) << path << taken.body;
+  };
+  takes("/v1/completions", body);
+  Json nested = body;
+  nested["stream"] = true;
+  nested["stream_options"] = {{"include_usage", true}, {"my_own_field", 1}};
+  nested["response_format"] = {{"type", "json_object"}, {"my_own_field", 1}};
+  takes("/v1/completions", nested);
+  nested["response_format"] = {{"type", "json_schema"},
+                               {"json_schema", {{"name", "a"}, {"schema", {{"type", "object"}}}, {"my_own_field", 1}}}};
+  takes("/v1/completions", nested);
+  takes("/tokenize", {{"prompt", "abc"}, {"my_own_field", 1}});
+  takes("/detokenize", {{"tokens", {1}}, {"my_own_field", 1}});
   // What is known is still checked.
   EXPECT_EQ(
       post(server.port(), "/v1/completions", Json{{"model", "tiny"}, {"prompt", "abc"}, {"max_tokens", "x"}}).status,

@@ -2,6 +2,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <stdlib.h>
+
 #include <algorithm>
 #include <fstream>
 
@@ -147,6 +149,50 @@ TEST_F(BadModel, ATemplateThatBeginsToThinkMakesReasoning) {
 
 TEST(CommandLine, AContextLongerThanTheModels) {
   EXPECT_THAT(failure(model_dir(), {"--max-length", "100000"}), AllOf(HasSubstr("100000"), HasSubstr("512")));
+}
+
+// An option that may be repeated takes one value each time: the model may follow it.
+TEST(CommandLine, TheModelMayFollowAnyOption) {
+  const std::string none = "/no/such/model";
+  const std::vector<std::vector<std::string>> commands = {
+      {"serve", "--port", "0", "--api-key", "secret", none},
+      {"serve", "--port", "0", "--api-key", "one", "--api-key", "two", none},
+      {"serve", "--port", "0", "--allowed-origins", "*", none},
+      {"encode", "--text", "a", none},
+      {"bench", "--batch", "1,2", none}};
+  for (const auto& command : commands) {
+    const Finished end = run(command);
+    EXPECT_EQ(end.status, 1) << end.err;
+    EXPECT_THAT(end.err, AllOf(HasSubstr(none), testing::Not(HasSubstr("required"))));
+  }
+}
+
+TEST(CommandLine, AnEmptyKeyIsRefused) {
+  EXPECT_THAT(failure(model_dir(), {"--api-key", ""}), HasSubstr("the API key (--api-key or TENON_API_KEY) is empty"));
+  EXPECT_THAT(failure(model_dir(), {"--api-key", "one", "--api-key", ""}), HasSubstr("is empty"));
+  setenv("TENON_API_KEY", "", 1);
+  EXPECT_THAT(failure(model_dir()), HasSubstr("is empty"));
+  setenv("TENON_API_KEY", "of the environment", 1);
+  TinyServer server;
+  unsetenv("TENON_API_KEY");
+  EXPECT_EQ(request(server.port(), "GET", "/v1/models").status, 401);
+}
+
+TEST(CommandLine, TheContextIsNoLongerThanTheCache) {
+  TinyServer server(false, {"--kv-cache-memory", "200K"});
+  const auto length = request(server.port(), "GET", "/v1/models").json()["data"][0]["max_model_len"].get<int>();
+  EXPECT_LT(length, 512);
+  EXPECT_EQ(length % 64, 0);
+  EXPECT_THAT(server.process().err(),
+              HasSubstr("the KV cache holds " + std::to_string(length) +
+                        " tokens: the context is cut to that, from 512; --kv-cache-memory 1MiB"));
+  Json body = {{"model", "tiny"}, {"prompt", Json(length, 5)}, {"max_tokens", 1}};
+  const HttpReply refused = post(server.port(), "/v1/completions", body);
+  EXPECT_EQ(refused.status, 400);
+  EXPECT_THAT(refused.body, HasSubstr("the context holds " + std::to_string(length)));
+  body = {{"model", "tiny"}, {"prompt", {1}}, {"max_tokens", 1000}, {"ignore_eos", true}};
+  EXPECT_EQ(post(server.port(), "/v1/completions", body).json()["usage"]["total_tokens"], length);
+  EXPECT_EQ(request(server.port(), "GET", "/tokenizer_info").json()["model_max_length"], length);
 }
 
 TEST(CommandLine, TooLittleMemoryForTheCache) {

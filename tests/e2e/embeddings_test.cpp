@@ -127,6 +127,11 @@ TEST(ServeEmbeddings, ErrorsNameTheParameter) {
   EXPECT_EQ(request(server->port(), "GET", "/v1/embeddings").status, 405);
 }
 
+TEST(ServeEmbeddings, UnknownFieldsWhereTheServerAllowsThem) {
+  const EmbeddingServer server({"--allow-unknown-fields"});
+  EXPECT_EQ(server.data({{"input", "w4"}, {"my_own_field", 1}}).size(), 1u);
+}
+
 TEST(ServeEmbeddings, DimensionsWhereTheUserVouchesForThem) {
   const EmbeddingServer server({"--matryoshka"});
   const auto all = server.data({{"input", "w4 w9"}})[0]["embedding"].get<std::vector<float>>();
@@ -245,6 +250,8 @@ TEST(ServeEmbeddings, HangingUpCancels) {
     EXPECT_TRUE(eventually([&] { return server->metric(std::string("tenon:") + name) == 0; })) << name;
   }
   EXPECT_GT(server->metric("tenon:requests_cancelled_total"), 0);
+  EXPECT_GE(server->metric("tenon:request_success_total", "finished_reason=\"abort\""),
+            server->metric("tenon:requests_cancelled_total"));
   EXPECT_EQ(server.post({{"input", "w4"}}).status, 200);
 }
 

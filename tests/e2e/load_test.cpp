@@ -100,6 +100,10 @@ TEST_P(ServeHangUp, CancelsTheRequest) {
     return server.metric("tenon:num_requests_running") == 0 && server.metric("tenon:num_requests_waiting") == 0;
   }));
   EXPECT_EQ(server.metric("tenon:kv_cache_usage_perc"), 0);
+  // Counted once each, of those that were begun.
+  EXPECT_EQ(server.metric("tenon:request_success_total", "finished_reason=\"abort\""),
+            server.metric("tenon:requests_cancelled_total"));
+  EXPECT_EQ(server.metric("tenon:request_params_n_count"), server.metric("tenon:request_success_total"));
   EXPECT_LT(server.metric("tenon:generation_tokens_total"), kClients * 511);
   EXPECT_EQ(request(server.port(), "GET", "/health").status, 200);
 }

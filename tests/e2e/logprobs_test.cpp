@@ -142,6 +142,47 @@ TEST(Echo, BeginsWithThePromptsText) {
   EXPECT_EQ(joined(post(server.port(), "/v1/completions", body)).at(0)["text"], "Once upon a time" + text);
 }
 
+// Each token's offset is where its text begins in the choice's text, where it has any: <s> has none, and the first word
+// none of the space that its token begins with.
+TEST(Echo, OffsetsIndexTheText) {
+  TinyServer server;
+  Json body = text_body("Once upon a time, </s>l\u00e9g", 6);
+  body["logprobs"] = 0;
+  body["echo"] = true;
+  body["ignore_eos"] = true;
+  for (const Json& prompt : {body["prompt"], Json{1, 403, 407, 261, 378}}) {
+    body["prompt"] = prompt;
+    const Json choice = whole(server, "/v1/completions", body)["choices"][0];
+    const Json &tokens = choice["logprobs"]["tokens"], &offsets = choice["logprobs"]["text_offset"];
+    std::vector<std::string> characters;
+    for (const char c : choice["text"].get<std::string>()) {
+      if ((c & 0xC0) != 0x80) characters.emplace_back();
+      characters.back() += c;
+    }
+    std::size_t named = 0;
+    for (std::size_t i = 0; i < tokens.size(); ++i) {
+      const auto begin = offsets[i].get<std::size_t>();
+      const auto end = i + 1 < tokens.size() ? offsets[i + 1].get<std::size_t>() : characters.size();
+      ASSERT_LE(begin, end) << i;
+      ASSERT_LE(end, characters.size()) << i;
+      std::string text;
+      for (std::size_t at = begin; at < end; ++at) text += characters[at];
+      const auto token = tokens[i].get<std::string>();
+      if (text.empty() || token.starts_with("bytes:")) continue;
+      ++named;
+      EXPECT_TRUE(token == text || token == " " + text) << i << " '" << token << "' is at '" << text << "'";
+    }
+    EXPECT_GE(named + 4, tokens.size()) << choice;
+    EXPECT_EQ(offsets[0], 0);
+  }
+  body["prompt"] = "Once upon a time";
+  const Json choice = whole(server, "/v1/completions", body)["choices"][0];
+  EXPECT_EQ(choice["logprobs"]["tokens"][0], "<s>");
+  EXPECT_EQ(choice["logprobs"]["text_offset"][1], 0);
+  EXPECT_EQ(choice["logprobs"]["text_offset"][2].get<std::size_t>() + 1,
+            choice["logprobs"]["tokens"][1].get<std::string>().size());
+}
+
 TEST(Choices, EveryPromptHasItsOwnAndEqualsARequestOfItsOwn) {
   TinyServer server;
   const Json prompts = {"Once upon a time", "The cat", "One day, Tom"};
@@ -188,6 +229,20 @@ TEST(Choices, NHasSeedsOfTheirOwnAndTheFirstIsThatOfN1) {
   for (int i = 0; i < 4; ++i) {
     EXPECT_EQ(streamed.at(i)["text"], reply["choices"][static_cast<std::size_t>(i)]["message"]["content"]);
   }
+}
+
+// A queue that is not full takes a request as a whole; one that cannot be served in full starts nothing.
+TEST(Choices, OfOneRequestMayBeMoreThanTheQueueHolds) {
+  TinyServer server(false, {"--max-queue-size", "4"});
+  Json body = text_body(Json(40, "a"), 2);
+  body["n"] = 3;
+  const Json reply = whole(server, "/v1/completions", body);
+  EXPECT_EQ(reply["choices"].size(), 120u);
+  body["prompt"].push_back(Json(600, 5));  // too long for the context
+  EXPECT_EQ(post(server.port(), "/v1/completions", body).status, 400);
+  EXPECT_EQ(whole(server, "/v1/completions", text_body("a", 2))["choices"].size(), 1u);
+  EXPECT_EQ(server.metric("tenon:requests_cancelled_total"), 0);
+  EXPECT_EQ(server.metric("tenon:request_prompt_tokens_count"), 121);
 }
 
 TEST(Choices, AHangUpEndsAllOfThem) {

@@ -165,6 +165,40 @@ TEST(ServeProtocol, AHugeHeaderIsRefused) {
   EXPECT_EQ(request(server.port(), "GET", "/health", "", {{"X", std::string(100000, 'x')}}).status, 431);
 }
 
+// Also where the request was not read to its end.
+TEST(ServeProtocol, EveryRefusalHasTheClientsRequestId) {
+  TinyServer server(false, {"--allowed-origins", "*"});
+  const std::string mine = "x-request-id:  mine \r\nOrigin: https://a.example\r\n";
+  for (const auto& [text, status] :
+       {std::pair("POST /v1/completions HTTP/1.1\r\n" + mine + "Content-Length: 99999999\r\n\r\n", 413),
+        {"GET /health HTTP/1.1\r\n" + mine + "X: " + std::string(100000, 'x') + "\r\n\r\n", 431},
+        {"GET /health HTTP/9.9\r\n" + mine + "\r\n", 400},
+        {"hello\r\n" + mine + "\r\n", 400},
+        {"POST /v1/completions HTTP/1.1\r\n" + mine + "Content-Length: -5\r\n\r\n", 400},
+        {"POST /v1/completions HTTP/1.1\r\n" + mine + "Transfer-Encoding: chunked\r\n\r\nzz\r\n", 400}}) {
+    Connection connection(server.port());
+    connection.send(text);
+    HttpReply reply = connection.read();
+    EXPECT_EQ(reply.status, status);
+    EXPECT_EQ(reply.headers["x-request-id"], "mine") << text.substr(0, 100);
+    EXPECT_EQ(reply.headers["access-control-allow-origin"], "https://a.example") << text.substr(0, 100);
+  }
+  Connection connection(server.port());
+  connection.send("hello\r\n\r\n");
+  EXPECT_THAT(connection.read().headers["x-request-id"], testing::StartsWith("req-"));
+}
+
+TEST(ServeProtocol, TargetsMayBeInAbsoluteForm) {
+  TinyServer server;
+  for (const auto& [target, status] : {std::pair("http://localhost/health", 200),
+                                       {"HTTP://localhost:8000/v1/models?limit=1", 200},
+                                       {"https://localhost/health?a=b/c", 200},
+                                       {"http://localhost", 404},
+                                       {"http://localhost?/health", 404}}) {
+    EXPECT_EQ(request(server.port(), "GET", target).status, status) << target;
+  }
+}
+
 TEST(ServeProtocol, NotHttpIsRefused) {
   TinyServer server;
   for (const char* text : {"hello\r\n\r\n", "GET /health\r\n\r\n", "GET /health HTTP/9.9\r\n\r\n",

@@ -7,6 +7,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
 #include <fstream>
 #include <sstream>
@@ -129,14 +130,16 @@ void TinyServer::start(const std::filesystem::path& model, const std::vector<std
   throw std::runtime_error("the server did not start: " + process_->out() + process_->err());
 }
 
-double TinyServer::metric(const std::string& name) const {
+double TinyServer::metric(const std::string& name, const std::string& label) const {
+  double sum = -1;
   std::istringstream text(request(port_, "GET", "/metrics").body);
   for (std::string line; std::getline(text, line);) {
-    if (line.starts_with(name) && (line[name.size()] == '{' || line[name.size()] == ' ')) {
-      return std::stod(line.substr(line.rfind(' ') + 1));
+    if (line.starts_with(name) && (line[name.size()] == '{' || line[name.size()] == ' ') &&
+        line.find(label) != std::string::npos) {
+      sum = std::max(sum, 0.0) + std::stod(line.substr(line.rfind(' ') + 1));
     }
   }
-  return -1;
+  return sum;
 }
 
 }  // namespace tenon::e2e

@@ -65,8 +65,8 @@ class TinyServer {
              const std::string& name = "tiny");
   std::uint16_t port() const { return port_; }
   Process& process() { return *process_; }
-  /// The value of the metric `name`, any labels.
-  double metric(const std::string& name) const;
+  /// The value of the metric `name`, all of its series together; or of those with this label (finished_reason="stop").
+  double metric(const std::string& name, const std::string& label = "") const;
 
  private:
   void start(const std::filesystem::path& model, const std::vector<std::string>& more, const std::string& name);
