@@ -61,6 +61,8 @@ class ConfigReader {
   nn::RopeConfig rope(int head_dim, int max_position_embeddings, double default_theta = 10000.0);
   /// The same from this object itself: an entry of `rope_parameters`, or `rope_scaling`.
   nn::RopeConfig rope_entry(int head_dim, int max_position_embeddings, double default_theta);
+  /// Refuses a rope_theta beside another one in `entry`, which would win in silence.
+  void check_rope_theta(const ConfigReader& entry);
 
   /// Takes a field as read although it has no effect for this architecture; a comment at the call says why.
   void accept(std::string_view field) { seen(field); }

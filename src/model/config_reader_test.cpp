@@ -180,6 +180,14 @@ TEST(RopeReader, DefaultsOfTransformers) {
   EXPECT_EQ(ratio.factor, 4.0);
 }
 
+TEST(RopeReader, TwoBasesThatContradictEachOther) {
+  EXPECT_THAT(error_of(with(R"({"rope_theta": 12345.0, "rope_parameters": {"rope_theta": 500000.0}})")),
+              HasSubstr("rope_theta of LlamaForCausalLM is 12345.0, but rope_parameters.rope_theta is 500000.0"));
+  EXPECT_THAT(error_of(with(R"({"rope_theta": 5.0, "rope_scaling": {"type": "default", "rope_theta": 6}})")),
+              HasSubstr("but rope_scaling.rope_theta is 6"));
+  EXPECT_TRUE(parse(with(R"({"rope_theta": 500000, "rope_parameters": {"rope_theta": 500000.0}})")));
+}
+
 TEST(RopeReader, Refusals) {
   EXPECT_THAT(
       error_of(with(R"({"rope_scaling": {"rope_type": "longrope", "factor": 2.0}})")),

@@ -23,6 +23,8 @@ std::vector<bool> sliding_layers(model::ConfigReader& config, int num_hidden_lay
 // v4: rope_theta with rope_scaling for the global layers, rope_local_base_freq for the sliding ones. v5: one entry of
 // rope_parameters for each.
 void read_ropes(model::ConfigReader& config, Config& c) {
+  config.check_rope_theta(config.has("rope_scaling") ? config.object("rope_scaling")
+                                                     : config.object("rope_parameters").object("full_attention"));
   const double global_theta = config.number_or("rope_theta", kGlobalTheta);
   const double local_theta = config.number_or("rope_local_base_freq", kLocalTheta);
   if (local_theta <= 1.0) config.fail("rope_local_base_freq", "must be more than 1");

@@ -24,6 +24,8 @@ std::vector<int> windows(model::ConfigReader& config, int num_hidden_layers) {
 // layer. As transformers 5 reads a v4 config, rope_theta is the base of the full layers and the sliding ones have the
 // default; both are 500000 in the published models.
 void read_ropes(model::ConfigReader& config, Config& c) {
+  config.check_rope_theta(config.has("rope_scaling") ? config.object("rope_scaling")
+                                                     : config.object("rope_parameters").object("full_attention"));
   const double full_theta = config.number_or("rope_theta", kTheta);
   if (full_theta != kTheta && !config.has("rope_parameters")) {
     config.note("rope_theta counts for the full layers; the sliding ones rotate by 500000, as in transformers 5");

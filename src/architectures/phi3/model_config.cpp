@@ -19,6 +19,8 @@ void check_factors(model::ConfigReader& rope, const char* field, const std::vect
 
 // v4: rope_theta and partial_rotary_factor beside rope_scaling; v5: all of it in rope_parameters.
 void read_rope(model::ConfigReader& config, Config& c) {
+  model::ConfigReader rope = config.object(config.has("rope_scaling") ? "rope_scaling" : "rope_parameters");
+  config.check_rope_theta(rope);
   const double theta = config.number_or("rope_theta", 10000.0);
   const double whole = config.number_or("partial_rotary_factor", 1.0);
   // transformers lets this field, or its default, win over one within rope_parameters.
@@ -26,7 +28,6 @@ void read_rope(model::ConfigReader& config, Config& c) {
   if (config.has("rope_scaling") && config.has("rope_parameters")) {
     config.fail("rope_scaling", "is given beside rope_parameters: keep one of them");
   }
-  model::ConfigReader rope = config.object(config.has("rope_scaling") ? "rope_scaling" : "rope_parameters");
   rope.accept("original_max_position_embeddings");
 
   const double part = rope.number_or("partial_rotary_factor", whole);
