@@ -7,6 +7,7 @@
 
 #include "base/clock.h"
 #include "cli/cli.h"
+#include "cli/validators.h"
 #include "kernels/kernels.h"
 #include "kernels/probe.h"
 
@@ -160,11 +161,11 @@ void add_bench(CLI::App& app, Status& result) {
   CLI::App* command =
       app.add_subcommand("bench", "Prefill and decode speed, each beside the machine's limit measured in the same run");
   add_model_options(*command, options->model);
-  command->add_option("--prompt-tokens", options->prompt_tokens)->check(CLI::PositiveNumber)->capture_default_str();
-  command->add_option("--new-tokens", options->new_tokens)->check(CLI::PositiveNumber)->capture_default_str();
-  command->add_option("--batch", options->batches, "Rows decoded together")->delimiter(',')->check(CLI::PositiveNumber);
+  command->add_option("--prompt-tokens", options->prompt_tokens)->check(whole_number(1))->capture_default_str();
+  command->add_option("--new-tokens", options->new_tokens)->check(whole_number(1))->capture_default_str();
+  command->add_option("--batch", options->batches, "Rows decoded together")->delimiter(',')->check(whole_number(1));
   command->add_option("--repeat", options->repeat, "Runs; the median is printed")
-      ->check(CLI::PositiveNumber)
+      ->check(whole_number(1))
       ->capture_default_str();
   command->add_flag("--json", options->json, "One line for bench/history.jsonl");
   command->callback([options, &result] { result = bench(*options); });

@@ -1,9 +1,19 @@
 #include "cli/cli.h"
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
+#include <cerrno>
 #include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <exception>
+#include <iostream>
+#include <new>
+#include <system_error>
 
+#include "base/json.h"
 #include "base/log.h"
+#include "cli/validators.h"
 
 namespace tenon::cli {
 
@@ -48,27 +58,29 @@ void add_model_options(CLI::App& command, ModelOptions& options) {
   command.add_option("--revision", options.load.revision, "Branch, tag or commit on the hub")->capture_default_str();
   command.add_option("--quantization-encoding", options.load.quantization_encoding,
                      "bfloat16, float32, or what the checkpoint holds (q8_0, q4_k, mxfp4, fp8, …)");
-  command.add_option("--kv-cache-dtype", options.load.kv_cache_dtype, "bfloat16 or float32");
+  command.add_option("--kv-cache-dtype", options.load.kv_cache_dtype, "bfloat16 or float32")
+      ->check(one_of({"bfloat16", "float32"}));
   command.add_option("--max-length", options.load.max_length, "Context: prompt and reply, in tokens")
-      ->check(CLI::PositiveNumber);
+      ->check(whole_number(1));
   command.add_option("--max-batch-size", options.max_batch_size, "Requests decoded together")
-      ->check(CLI::Range(1, 4096))
+      ->check(whole_number(1, 4096))
       ->capture_default_str();
   command.add_option("--max-batch-tokens", options.max_batch_tokens, "Tokens of one step: decode rows, then prefill")
-      ->check(CLI::Range(1, 65536))
+      ->check(whole_number(1, 65536))
       ->capture_default_str();
   command
       .add_option("--max-mixed-prefill", options.max_mixed_prefill,
                   "Prompt tokens of a step in which replies go on: fewer make these smoother, and new ones later")
-      ->check(CLI::Range(1, 65536))
+      ->check(whole_number(1, 65536))
       ->capture_default_str();
   command.add_option("--chat-template", options.chat_template,
                      "A file with a Jinja template; default: the model's own");
   command.add_flag("--enable-prefix-caching,!--no-enable-prefix-caching", options.prefix_cache,
                    "Prompts that begin alike share keys and values (on by default)");
-  command.add_option("--kv-cache-memory", options.kv_cache_memory, "Memory of the KV cache: 2GiB, 512MB");
+  command.add_option("--kv-cache-memory", options.kv_cache_memory, "Memory of the KV cache: 2GiB, 512MB")
+      ->check(bytes());
   command.add_option("--threads", options.threads, "Threads; default: the physical cores this process may use")
-      ->check(CLI::Range(1, 1024));
+      ->check(whole_number(1, 1024));
 }
 
 Result<std::int64_t> parse_bytes(const std::string& text) {

@@ -2,6 +2,7 @@
 #include <CLI/CLI.hpp>
 
 #include "cli/cli.h"
+#include "cli/validators.h"
 
 namespace tenon::cli {
 
@@ -34,13 +35,14 @@ Result<std::shared_ptr<const generate::Embedder>> make_embedder(const loader::Lo
 }
 
 void add_task(CLI::App& command, ModelOptions& options) {
-  static const std::map<std::string, loader::Task> tasks = {
-      {"auto", loader::Task::kAuto}, {"generate", loader::Task::kGenerate}, {"embed", loader::Task::kEmbed}};
+  const std::map<std::string, int> tasks = {{"auto", static_cast<int>(loader::Task::kAuto)},
+                                            {"generate", static_cast<int>(loader::Task::kGenerate)},
+                                            {"embed", static_cast<int>(loader::Task::kEmbed)}};
   command
       .add_option("--task", options.load.task,
                   "generate, embed, or auto: what the architecture does; of one that does both, embedding where the "
                   "model's files (modules.json) say so")
-      ->transform(CLI::CheckedTransformer(tasks))
+      ->transform(one_of_enum(tasks))
       ->option_text("auto|generate|embed")
       ->default_str("auto");
 }
