@@ -131,9 +131,17 @@ TEST_F(BadModel, UnknownArchitecture) {
   EXPECT_THAT(failure(model()), AllOf(HasSubstr("LlamaForCausalLN"), HasSubstr("LlamaForCausalLM")));
 }
 
+// Text files are looked at before the weights are packed, which takes minutes of a large model.
 TEST_F(BadModel, NoTokenizer) {
   fs::remove(model() / "tokenizer.json");
-  EXPECT_THAT(failure(model()), HasSubstr("tokenizer"));
+  EXPECT_THAT(failure(model()), HasSubstr("there is no tokenizer; put the model's tokenizer.json"));
+  write("tokenizer.json", "");
+  EXPECT_THAT(failure(model()), HasSubstr("tokenizer.json is empty"));
+}
+
+TEST_F(BadModel, NoTokensToEndWith) {
+  write("generation_config.json", R"({"eos_token_id": "x"})");
+  EXPECT_THAT(failure(model()), HasSubstr("generation_config.json is \"x\", but must be a token id"));
 }
 
 TEST_F(BadModel, NoConfig) {
