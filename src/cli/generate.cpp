@@ -61,6 +61,7 @@ Status generate_text(const GenerateOptions& options) {
     done.wait(lock, [&] { return last.finish != engine::FinishReason::kNone; });
   }
   std::printf("\n");
+  std::fflush(stdout);  // before what goes to standard error
   if (last.finish == engine::FinishReason::kError) return fail(ErrorCode::kInternal, last.error);
 
   const auto prompt_tokens = reply->prompt_tokens();
