@@ -46,6 +46,9 @@ TEST(Json, NearestName) {
   const std::vector<std::string> known = {"LlamaForCausalLM", "Qwen2ForCausalLM"};
   EXPECT_EQ(nearest_name("LamaForCausalLM", known), "LlamaForCausalLM");
   EXPECT_EQ(nearest_name("zzz", known), "");
+  // A third of it, not half.
+  EXPECT_EQ(nearest_name("num_attention_heads", std::vector<std::string>{"attention_bias"}), "");
+  EXPECT_EQ(nearest_name("heads", std::vector<std::string>{"head"}), "head");
 }
 
 TEST(File, MapsAndRefuses) {

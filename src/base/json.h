@@ -22,7 +22,8 @@ Result<Json> parse_json(std::string_view text, std::string_view what, JsonLimits
 /// Reads and parses a file.
 Result<Json> read_json_file(const std::string& path, JsonLimits limits = {});
 
-/// The nearest of `known` to `name` by edit distance ("" if none is near), for "did you mean".
+/// The nearest of `known` to `name` by edit distance, for "did you mean"; "" where more than a third of `name` would
+/// have to change.
 template <class Range>
 std::string nearest_name(std::string_view name, const Range& known);
 
@@ -32,7 +33,7 @@ std::size_t edit_distance(std::string_view a, std::string_view b);
 template <class Range>
 std::string nearest_name(std::string_view name, const Range& known) {
   std::string best;
-  std::size_t best_distance = name.size() / 2 + 1;
+  std::size_t best_distance = (name.size() + 1) / 3 + 1;
   for (const auto& candidate : known) {
     const std::size_t distance = edit_distance(name, candidate);
     if (distance < best_distance) best_distance = distance, best = candidate;

@@ -31,10 +31,17 @@ ThreadPool::ThreadPool(int threads) : size_(std::max(1, threads)) {
   cpu_set_t mask;
   const int cpus = sched_getaffinity(0, sizeof mask, &mask) == 0 ? CPU_COUNT(&mask) : 1;
   spin_ = size_ <= cpus ? 1 : 0;
-  for (int i = 1; i < size_; ++i) threads_.emplace_back([this, i] { worker(i); });
+  try {
+    for (int i = 1; i < size_; ++i) threads_.emplace_back([this, i] { worker(i); });
+  } catch (...) {
+    stop();  // the destructor does not run, and a thread must not be let go before it is joined
+    throw;
+  }
 }
 
-ThreadPool::~ThreadPool() {
+ThreadPool::~ThreadPool() { stop(); }
+
+void ThreadPool::stop() {
   stop_ = true;
   generation_.fetch_add(1, std::memory_order_release);
   generation_.notify_all();

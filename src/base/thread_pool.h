@@ -35,6 +35,7 @@ class ThreadPool {
   static int default_threads();
 
  private:
+  void stop();
   void worker(int thread);
   template <class Done>
   void wait(std::atomic<std::uint32_t>& word, std::uint32_t old, Done done);

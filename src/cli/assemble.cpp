@@ -49,36 +49,54 @@ void cut_context(loader::LoadedModel& model, std::int64_t pages) {
   model.max_length = static_cast<int>(tokens);
 }
 
-Status add_text(Assembly& out) {
+void add_generator(Assembly& out) {
   const loader::TextAssets& text = out.model.text;
   generate::Generator::Parts parts;
   parts.engine = out.engine;
   parts.eos_token_ids = text.eos_token_ids;
   parts.add_special_tokens = text.add_bos_token;
-  TENON_ASSIGN(parts.tokenizer, make_tokenizer(out.model));
-  if (text.chat_template.empty()) {
+  parts.tokenizer = out.tokenizer;
+  parts.chat_template = out.chat_template;
+  if (out.chat_template == nullptr) {
     TENON_LOG_WARN("{} has no chat template: /v1/chat/completions will be refused, /v1/completions works",
                    out.model.name);
-  } else {
-    TENON_ASSIGN(parts.chat_template, chat::ChatTemplate::create(text.chat_template, text.special_tokens));
   }
   out.generator = std::make_shared<generate::Generator>(std::move(parts));
-  return {};
 }
 
-Result<Assembly> load_model(ModelOptions& options) {
+Result<std::shared_ptr<const tokenizer::Tokenizer>> make_tokenizer(const std::string& model,
+                                                                   const loader::TextAssets& text) {
+  if (!text.tokenizer_json.empty()) return tokenizer::Tokenizer::from_json(text.tokenizer_json);
+  if (!text.gguf_metadata.is_null()) return tokenizer::Tokenizer::from_gguf(text.gguf_metadata);
+  return fail(ErrorCode::kNotFound,
+              model + ": there is no tokenizer; put the model's tokenizer.json into its directory");
+}
+
+Result<Assembly> load_model(ModelOptions& options, bool need_text) {
   Assembly out;
-  out.threads = options.threads > 0 ? options.threads : ThreadPool::default_threads();
   auto& limits = options.load.limits;
   limits.max_rows = options.max_batch_size;
   limits.max_sampled_rows = options.max_batch_size + options.extra_logits;
   limits.max_total_tokens = std::max(options.max_batch_tokens, options.max_batch_size);
-  TENON_TRY(loader::load_custom_architectures(options.load.custom_architectures));
-  ThreadPool pool(out.threads);
-  TENON_ASSIGN(out.model, loader::load_any(options.load, pool));
+  std::string own_template;
   if (!options.chat_template.empty()) {
-    TENON_ASSIGN(out.model.text.chat_template, read_file(options.chat_template));
+    TENON_ASSIGN(own_template, read_file(options.chat_template));
   }
+  // Here, for what is wrong with a text file is better known before minutes of packing.
+  loader::LoadOptions load = options.load;
+  load.check_text = [&](const loader::TextAssets& text, bool embeds) -> Status {
+    if (!need_text) return {};
+    TENON_ASSIGN(out.tokenizer, make_tokenizer(load.model, text));
+    const std::string& source = options.chat_template.empty() ? text.chat_template : own_template;
+    if (embeds || source.empty()) return {};
+    TENON_ASSIGN(out.chat_template, chat::ChatTemplate::create(source, text.special_tokens));
+    return {};
+  };
+  out.threads = options.threads > 0 ? options.threads : ThreadPool::default_threads();
+  TENON_TRY(loader::load_custom_architectures(load.custom_architectures));
+  ThreadPool pool(out.threads);
+  TENON_ASSIGN(out.model, loader::load_any(load, pool));
+  if (!options.chat_template.empty()) out.model.text.chat_template = own_template;
   return out;
 }
 
@@ -95,7 +113,7 @@ Status start_engine(Assembly& out, const ModelOptions& options, bool need_text, 
   cut_context(out.model, engine.num_pages);
   engine.max_length = out.model.max_length;
   TENON_ASSIGN(out.engine, engine::Engine::create(out.model.executable, engine, out.threads));
-  if (need_text) TENON_TRY(add_text(out));
+  if (need_text) add_generator(out);
   TENON_LOG_INFO(
       "{}: {}, {}, {:.1f} M parameters in {:.0f} MiB, context {}, KV cache {} tokens in up to {:.0f} MiB, {} threads; "
       "ready in {:.2f} s",
@@ -112,19 +130,19 @@ Status start_engine(Assembly& out, const ModelOptions& options, bool need_text, 
 Result<Assembly> assemble(ModelOptions options, bool need_text) {
   const TimePoint begin = std::chrono::steady_clock::now();
   options.load.task = loader::Task::kGenerate;
-  TENON_ASSIGN(Assembly out, load_model(options));
+  TENON_ASSIGN(Assembly out, load_model(options, need_text));
   TENON_TRY(start_engine(out, options, need_text, begin));
   return out;
 }
 
 Result<Assembly> assemble_any(ModelOptions options) {
   const TimePoint begin = std::chrono::steady_clock::now();
-  TENON_ASSIGN(Assembly out, load_model(options));
+  TENON_ASSIGN(Assembly out, load_model(options, true));
   if (!out.model.embedding) {
     TENON_TRY(start_engine(out, options, true, begin));
     return out;
   }
-  TENON_ASSIGN(out.embedder, make_embedder(out.model, options, out.threads));
+  TENON_ASSIGN(out.embedder, make_embedder(out, options));
   out.model.max_length = out.embedder->max_length();
   TENON_LOG_INFO(
       "{}: {}, {}, {:.1f} M parameters in {:.0f} MiB, embeds texts of up to {} tokens in {} dimensions, {} threads; "

@@ -1,13 +1,76 @@
 #include "cli/cli.h"
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
+#include <cerrno>
 #include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <exception>
+#include <iostream>
+#include <new>
+#include <system_error>
 
+#include "base/json.h"
 #include "base/log.h"
+#include "cli/validators.h"
 
 namespace tenon::cli {
 
+namespace {
+
+std::string sentence_of(const std::exception& e) {
+  if (dynamic_cast<const std::bad_alloc*>(&e) != nullptr) {
+    return "out of memory: free some, raise the limit (ulimit -v), or use a smaller model or context (--max-length)";
+  }
+  // A thread that could not be started, as a rule.
+  if (dynamic_cast<const std::system_error*>(&e) != nullptr) {
+    return std::string("the operating system refused a thread or memory (see ulimit -v and -u): ") + e.what();
+  }
+  return e.what();
+}
+
+int end_with(const std::string& sentence, int status) {
+  std::fprintf(stderr, "tenon: %s\n", sentence.c_str());
+  return status;
+}
+
+// An exception that run() cannot catch, for it is another thread's: a sentence all the same.
+[[noreturn]] void end_by_exception() {
+  try {
+    if (const auto exception = std::current_exception()) std::rethrow_exception(exception);
+  } catch (const std::exception& e) {
+    std::_Exit(end_with(sentence_of(e), 1));
+  }
+  std::fputs("tenon: a thread was let go while it ran, which is a bug\n", stderr);
+  std::abort();
+}
+
+// CLI11 would only say that a command is required.
+std::string unknown_command(const CLI::App& app, std::string_view word) {
+  std::vector<std::string> names;
+  for (const CLI::App* command : app.get_subcommands({})) names.push_back(command->get_name());
+  if (word.starts_with('-') || std::ranges::find(names, word) != names.end()) return "";
+  std::string known;
+  for (const std::string& name : names) known += (known.empty() ? "" : ", ") + name;
+  const std::string near = nearest_name(word, names);
+  return "there is no command '" + std::string(word) + "'; there are " + known +
+         (near.empty() ? "" : "; did you mean " + near + "?");
+}
+
+// What was printed may still be on its way, and a full disk says so only now.
+Status flush_output() {
+  errno = 0;
+  std::cout.flush();
+  if (std::fflush(stdout) == 0 && std::ferror(stdout) == 0 && std::cout.good()) return {};
+  const std::string why = errno == 0 ? "" : std::string(": ") + std::strerror(errno);
+  return fail(ErrorCode::kDataLoss, "what was to be printed could not be written to standard output" + why);
+}
+
+}  // namespace
+
 int run(int argc, char** argv) {
+  std::set_terminate(end_by_exception);
   init_log();
   CLI::App app{"Tenon serves Hugging Face models on CPUs behind an OpenAI-compatible API."};
   app.set_version_flag("--version", TENON_VERSION);
@@ -22,16 +85,18 @@ int run(int argc, char** argv) {
   add_verify(app, result);
   add_check(app, result);
   add_new(app, result);
+  if (argc > 1) {
+    if (const std::string sentence = unknown_command(app, argv[1]); !sentence.empty()) return end_with(sentence, 2);
+  }
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& e) {
-    return app.exit(e) == 0 ? 0 : 2;
+    if (app.exit(e) != 0) return 2;
+  } catch (const std::exception& e) {
+    result = fail(ErrorCode::kInternal, sentence_of(e));
   }
-  if (!result) {
-    std::fprintf(stderr, "tenon: %s\n", result.error().message.c_str());
-    return 1;
-  }
-  return 0;
+  if (result) result = flush_output();
+  return result ? 0 : end_with(result.error().message, 1);
 }
 
 void add_custom_architectures(CLI::App& command, std::vector<std::string>& paths) {
@@ -48,27 +113,29 @@ void add_model_options(CLI::App& command, ModelOptions& options) {
   command.add_option("--revision", options.load.revision, "Branch, tag or commit on the hub")->capture_default_str();
   command.add_option("--quantization-encoding", options.load.quantization_encoding,
                      "bfloat16, float32, or what the checkpoint holds (q8_0, q4_k, mxfp4, fp8, …)");
-  command.add_option("--kv-cache-dtype", options.load.kv_cache_dtype, "bfloat16 or float32");
+  command.add_option("--kv-cache-dtype", options.load.kv_cache_dtype, "bfloat16 or float32")
+      ->check(one_of({"bfloat16", "float32"}));
   command.add_option("--max-length", options.load.max_length, "Context: prompt and reply, in tokens")
-      ->check(CLI::PositiveNumber);
+      ->check(whole_number(1));
   command.add_option("--max-batch-size", options.max_batch_size, "Requests decoded together")
-      ->check(CLI::Range(1, 4096))
+      ->check(whole_number(1, 4096))
       ->capture_default_str();
   command.add_option("--max-batch-tokens", options.max_batch_tokens, "Tokens of one step: decode rows, then prefill")
-      ->check(CLI::Range(1, 65536))
+      ->check(whole_number(1, 65536))
       ->capture_default_str();
   command
       .add_option("--max-mixed-prefill", options.max_mixed_prefill,
                   "Prompt tokens of a step in which replies go on: fewer make these smoother, and new ones later")
-      ->check(CLI::Range(1, 65536))
+      ->check(whole_number(1, 65536))
       ->capture_default_str();
   command.add_option("--chat-template", options.chat_template,
                      "A file with a Jinja template; default: the model's own");
   command.add_flag("--enable-prefix-caching,!--no-enable-prefix-caching", options.prefix_cache,
                    "Prompts that begin alike share keys and values (on by default)");
-  command.add_option("--kv-cache-memory", options.kv_cache_memory, "Memory of the KV cache: 2GiB, 512MB");
+  command.add_option("--kv-cache-memory", options.kv_cache_memory, "Memory of the KV cache: 2GiB, 512MB")
+      ->check(bytes());
   command.add_option("--threads", options.threads, "Threads; default: the physical cores this process may use")
-      ->check(CLI::Range(1, 1024));
+      ->check(whole_number(1, 1024));
 }
 
 Result<std::int64_t> parse_bytes(const std::string& text) {

@@ -47,9 +47,11 @@ Result<std::int64_t> parse_bytes(const std::string& text);
 /// A loaded model with its engine and text side.
 struct Assembly {
   loader::LoadedModel model;
-  std::shared_ptr<engine::Engine> engine;                ///< null of an embedding model
-  std::shared_ptr<const generate::Generator> generator;  ///< null if it was assembled without text, or embeds
-  std::shared_ptr<const generate::Embedder> embedder;    ///< of an embedding model
+  std::shared_ptr<engine::Engine> engine;                   ///< null of an embedding model
+  std::shared_ptr<const generate::Generator> generator;     ///< null if it was assembled without text, or embeds
+  std::shared_ptr<const generate::Embedder> embedder;       ///< of an embedding model
+  std::shared_ptr<const tokenizer::Tokenizer> tokenizer;    ///< these two: as generator
+  std::shared_ptr<const chat::ChatTemplate> chat_template;  ///< null also where the model has none
   int threads = 0;
 };
 
@@ -58,11 +60,8 @@ Result<Assembly> assemble(ModelOptions options, bool need_text);
 /// Loads a model for options.load.task, with all that serving it takes.
 Result<Assembly> assemble_any(ModelOptions options);
 
-/// The tokenizer of a loaded model; an error that says where it should be.
-Result<std::shared_ptr<const tokenizer::Tokenizer>> make_tokenizer(const loader::LoadedModel& model);
-/// Starts the encoder of an embedding model.
-Result<std::shared_ptr<const generate::Embedder>> make_embedder(const loader::LoadedModel& model,
-                                                                const ModelOptions& options, int threads);
+/// Starts the encoder of an embedding model, which has its tokenizer.
+Result<std::shared_ptr<const generate::Embedder>> make_embedder(const Assembly& assembly, const ModelOptions& options);
 
 // One file a command; each adds itself to the app. The callback's error is printed and ends the process with 1.
 void add_serve(CLI::App& app, Status& result);

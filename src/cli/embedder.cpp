@@ -2,28 +2,21 @@
 #include <CLI/CLI.hpp>
 
 #include "cli/cli.h"
+#include "cli/validators.h"
 
 namespace tenon::cli {
 
-Result<std::shared_ptr<const tokenizer::Tokenizer>> make_tokenizer(const loader::LoadedModel& model) {
-  const loader::TextAssets& text = model.text;
-  if (!text.tokenizer_json.empty()) return tokenizer::Tokenizer::from_json(text.tokenizer_json);
-  if (!text.gguf_metadata.is_null()) return tokenizer::Tokenizer::from_gguf(text.gguf_metadata);
-  return fail(ErrorCode::kNotFound,
-              model.name + ": there is no tokenizer; put the model's tokenizer.json into its directory");
-}
-
-Result<std::shared_ptr<const generate::Embedder>> make_embedder(const loader::LoadedModel& model,
-                                                                const ModelOptions& options, int threads) {
+Result<std::shared_ptr<const generate::Embedder>> make_embedder(const Assembly& assembly, const ModelOptions& options) {
+  const loader::LoadedModel& model = assembly.model;
   const loader::Embedding& embedding = *model.embedding;
   generate::Embedder::Parts parts;
-  TENON_ASSIGN(parts.tokenizer, make_tokenizer(model));
+  parts.tokenizer = assembly.tokenizer;
   TENON_ASSIGN(auto encoder, engine::Encoder::create(model.executable,
                                                      {.pooling = embedding.pooling,
                                                       .vocab_size = model.vocab_size,
                                                       .max_length = model.max_length,
                                                       .whole_texts = embedding.whole_texts},
-                                                     threads));
+                                                     assembly.threads));
   engine::EncoderLoop::Options queue;
   if (options.max_queue_size > 0) queue.max_queued_texts = static_cast<std::size_t>(options.max_queue_size);
   parts.encoder = std::make_shared<engine::EncoderLoop>(std::move(encoder), queue);
@@ -34,13 +27,14 @@ Result<std::shared_ptr<const generate::Embedder>> make_embedder(const loader::Lo
 }
 
 void add_task(CLI::App& command, ModelOptions& options) {
-  static const std::map<std::string, loader::Task> tasks = {
-      {"auto", loader::Task::kAuto}, {"generate", loader::Task::kGenerate}, {"embed", loader::Task::kEmbed}};
+  const std::map<std::string, int> tasks = {{"auto", static_cast<int>(loader::Task::kAuto)},
+                                            {"generate", static_cast<int>(loader::Task::kGenerate)},
+                                            {"embed", static_cast<int>(loader::Task::kEmbed)}};
   command
       .add_option("--task", options.load.task,
                   "generate, embed, or auto: what the architecture does; of one that does both, embedding where the "
                   "model's files (modules.json) say so")
-      ->transform(CLI::CheckedTransformer(tasks))
+      ->transform(one_of_enum(tasks))
       ->option_text("auto|generate|embed")
       ->default_str("auto");
 }

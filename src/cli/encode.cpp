@@ -5,6 +5,7 @@
 #include <iostream>
 
 #include "cli/cli.h"
+#include "cli/validators.h"
 
 namespace tenon::cli {
 namespace {
@@ -51,7 +52,7 @@ void add_encode(CLI::App& app, Status& result) {
   command->add_option("-t,--text", options->texts, "A text (repeatable); without any, one a line on standard input")
       ->allow_extra_args(false);
   command->add_option("--dimensions", options->dimensions, "Of the vectors, where the model's may be cut")
-      ->check(CLI::PositiveNumber);
+      ->check(whole_number(1));
   command->add_flag("--truncate", options->truncate, "Cut longer texts to what the model takes; else they are refused");
   command->callback([options, &result] { result = encode(*options); });
 }

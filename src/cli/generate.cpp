@@ -6,6 +6,7 @@
 
 #include "base/clock.h"
 #include "cli/cli.h"
+#include "cli/validators.h"
 #include "kernels/probe.h"
 
 namespace tenon::cli {
@@ -60,6 +61,7 @@ Status generate_text(const GenerateOptions& options) {
     done.wait(lock, [&] { return last.finish != engine::FinishReason::kNone; });
   }
   std::printf("\n");
+  std::fflush(stdout);  // before what goes to standard error
   if (last.finish == engine::FinishReason::kError) return fail(ErrorCode::kInternal, last.error);
 
   const auto prompt_tokens = reply->prompt_tokens();
@@ -92,14 +94,14 @@ void add_generate(CLI::App& app, Status& result) {
   command->add_option("-p,--prompt", options->prompt, "The prompt")->required();
   command->add_option("--system", options->system, "System message");
   command->add_flag("--raw", options->raw, "Do not apply the chat template");
-  command->add_option("-n,--max-tokens", options->max_tokens, "Most tokens of the reply")->check(CLI::PositiveNumber);
+  command->add_option("-n,--max-tokens", options->max_tokens, "Most tokens of the reply")->check(whole_number(1));
   command->add_option("--temperature", options->sampling.temperature, "0: greedy")
-      ->check(CLI::Range(0.0, 2.0))
+      ->check(number(0, 2))
       ->capture_default_str();
-  command->add_option("--top-k", options->sampling.top_k)->check(CLI::NonNegativeNumber);
-  command->add_option("--top-p", options->sampling.top_p)->check(CLI::Range(0.0, 1.0));
-  command->add_option("--min-p", options->sampling.min_p)->check(CLI::Range(0.0, 1.0));
-  command->add_option("--seed", options->seed);
+  command->add_option("--top-k", options->sampling.top_k)->check(whole_number(0));
+  command->add_option("--top-p", options->sampling.top_p)->check(number(0, 1));
+  command->add_option("--min-p", options->sampling.min_p)->check(number(0, 1));
+  command->add_option("--seed", options->seed)->check(whole_number(0, std::numeric_limits<std::uint64_t>::max()));
   command->callback([options, &result] { result = generate_text(*options); });
 }
 

@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "chat/reply_parser.h"
 #include "cli/cli.h"
+#include "cli/validators.h"
 #include "server/server.h"
 
 namespace tenon::cli {
@@ -31,10 +32,25 @@ Example example_of(const Assembly& assembly) {
   return {"chat/completions", R"("messages": [{"role": "user", "content": "What is the capital of France?"}])"};
 }
 
-void print_address(const std::string& address, const std::string& name, const Example& example) {
+// An IPv6 address in a URL stands in brackets.
+std::string url_of(const std::string& host, std::uint16_t port) {
+  const bool bare = host.find(':') != std::string::npos && !host.starts_with('[');
+  return "http://" + (bare ? "[" + host + "]" : host) + ":" + std::to_string(port);
+}
+
+std::string quoted_for_shell(const std::string& text) {
+  std::string out = "'";
+  for (const char c : text) out += c == '\'' ? "'\\''" : std::string(1, c);
+  return out + "'";
+}
+
+// The key itself is not shown: this line ends in logs.
+void print_address(const std::string& address, const std::string& name, const Example& example, bool with_key) {
+  const std::string model = Json(name).dump(-1, ' ', false, Json::error_handler_t::replace);
+  const std::string body = quoted_for_shell("{\"model\": " + model + ", " + example.fields + "}");
   std::printf("Serving %s at %s\n", name.c_str(), address.c_str());
-  std::printf("Try:  curl %s/v1/%s -H 'Content-Type: application/json' -d '{\"model\": \"%s\", %s}'\n", address.c_str(),
-              example.endpoint, name.c_str(), example.fields);
+  std::printf("Try:  curl %s/v1/%s -H 'Content-Type: application/json'%s -d %s\n", address.c_str(), example.endpoint,
+              with_key ? " -H 'Authorization: Bearer YOUR_KEY'" : "", body.c_str());
   std::fflush(stdout);
 }
 
@@ -90,7 +106,7 @@ Status serve(const ServeOptions& options) {
   TENON_ASSIGN(const auto server, server::Server::create(options.server));
   TENON_ASSIGN(Assembly assembly, assemble_any(options.model));
   const std::string name = options.served_model_name.empty() ? assembly.model.name : options.served_model_name;
-  const std::string address = "http://" + options.server.host + ":" + std::to_string(server->port());
+  const std::string address = url_of(options.server.host, server->port());
   const Example example = example_of(assembly);
   TENON_ASSIGN(auto defaults, request_defaults(options, assembly.model));
   defaults.allow_unknown_fields = options.allow_unknown_fields;
@@ -106,7 +122,7 @@ Status serve(const ServeOptions& options) {
                       .tokenizer_info = tokenizer_info(assembly.model),
                       .version = TENON_VERSION,
                       .metrics_prefix = options.metrics_prefix},
-                     true, [&] { print_address(address, name, example); });
+                     true, [&] { print_address(address, name, example, !options.api_keys.empty()); });
 }
 
 }  // namespace
@@ -118,8 +134,12 @@ void add_serve(CLI::App& app, Status& result) {
   add_model_options(*command, options->model);
   add_task(*command, options->model);
   add_matryoshka(*command, options->model);
-  command->add_option("--host", options->server.host, "Address to listen on")->capture_default_str();
-  command->add_option("--port", options->server.port, "Port; 0: any free one")->capture_default_str();
+  command->add_option("--host", options->server.host, "Address to listen on")
+      ->check(not_empty())
+      ->capture_default_str();
+  command->add_option("--port", options->server.port, "Port; 0: any free one")
+      ->check(whole_number(0, 65535))
+      ->capture_default_str();
   command->add_option("--served-model-name", options->served_model_name, "Name of the model in the API");
   command->add_option("--api-key", options->api_keys, "Key that requests must send; may be repeated")
       ->allow_extra_args(false)
@@ -131,23 +151,25 @@ void add_serve(CLI::App& app, Status& result) {
   command
       ->add_option("--max-queue-size", options->model.max_queue_size,
                    "Waiting requests, or texts of an embedding model, beyond which more are refused (429)")
-      ->check(CLI::PositiveNumber);
+      ->check(whole_number(1));
   command
       ->add_option("--shutdown-timeout", options->server.shutdown_seconds,
                    "Seconds that running replies may take to finish after SIGTERM; default: as long as they need")
-      ->check(CLI::NonNegativeNumber);
+      ->check(whole_number(0));
   command
       ->add_option("--generation-config", options->generation_config,
                    "auto: requests default to the model's generation_config.json; none: to OpenAI's defaults")
-      ->check(CLI::IsMember({"auto", "none"}))
+      ->check(one_of({"auto", "none"}))
       ->capture_default_str();
   command
       ->add_option("--tool-call-parser", options->tool_call_parser,
                    "How the model writes tool calls: auto, none, hermes, llama3_json, mistral, gemma, harmony")
+      ->check(one_of({"auto", "none", "hermes", "llama3_json", "mistral", "gemma", "harmony"}))
       ->capture_default_str();
   command
       ->add_option("--reasoning-parser", options->reasoning_parser,
                    "How the model marks its reasoning: auto, none, qwen3, harmony")
+      ->check(one_of({"auto", "none", "qwen3", "harmony"}))
       ->capture_default_str();
   command->add_flag(
       "--allow-unknown-fields", options->allow_unknown_fields,
@@ -155,7 +177,7 @@ void add_serve(CLI::App& app, Status& result) {
   command
       ->add_option("--metrics-prefix", options->metrics_prefix,
                    "Of the names in /metrics; vllm: those of its dashboards")
-      ->check(CLI::IsMember({"tenon", "vllm"}))
+      ->check(one_of({"tenon", "vllm"}))
       ->capture_default_str();
   command->callback([options, &result] { result = serve(*options); });
 }

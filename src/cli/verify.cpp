@@ -18,7 +18,9 @@ Status run_verify(const Options& options) {
   const int threads = options.model.threads > 0 ? options.model.threads : ThreadPool::default_threads();
   TENON_ASSIGN(const verify::Report report,
                verify::verify({.load = options.model.load, .reference = options.reference, .threads = threads}));
-  const std::string text = options.json ? verify::to_json(report).dump(2) + "\n" : verify::to_text(report);
+  const std::string text = options.json
+                               ? verify::to_json(report).dump(2, ' ', false, Json::error_handler_t::replace) + "\n"
+                               : verify::to_text(report);
   std::fputs(text.c_str(), stdout);
   std::fflush(stdout);
   if (report.agrees) return {};

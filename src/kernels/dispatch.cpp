@@ -57,7 +57,10 @@ bool can_run_avx512() {
   return (leaf7.ebx & kLeaf7Ebx) == kLeaf7Ebx && (leaf7.ecx & kLeaf7Ecx) == kLeaf7Ecx && (cpuid(7, 1).eax & kBf16) != 0;
 }
 
+// The environment is the user's word, as options are: a wrong one ends the process with their status. Without
+// destructors, for other threads may run.
 const Kernels* choose() {
+  constexpr int kUsage = 2;
   const char* forced = std::getenv("TENON_FORCE_ISA");
   if (forced == nullptr || *forced == '\0') {
     if (const Kernels* best = avx512()) return best;
@@ -73,13 +76,14 @@ const Kernels* choose() {
   else if (name == "avx512")
     table = avx512();
   else {
-    std::fprintf(stderr, "TENON_FORCE_ISA=%s is not known: use portable, avx2 or avx512\n", forced);
-    std::abort();
+    std::fprintf(stderr, "tenon: TENON_FORCE_ISA=%s is not known: use portable, avx2 or avx512\n", forced);
+    std::_Exit(kUsage);
   }
   if (table == nullptr) {
-    std::fprintf(stderr, "TENON_FORCE_ISA=%s: this CPU or operating system cannot run it; unset it or use portable\n",
+    std::fprintf(stderr,
+                 "tenon: TENON_FORCE_ISA=%s: this CPU or operating system cannot run it; unset it or use portable\n",
                  forced);
-    std::abort();
+    std::_Exit(kUsage);
   }
   return table;
 }

@@ -52,10 +52,9 @@ Result<EncodingChoice> choose_encoding(const std::string& requested, const model
     }
   }
 
-  std::string own = file_type(checkpoint);
-  if (own.empty() && !bytes.empty()) {
-    own = std::ranges::max_element(bytes, {}, [](const auto& item) { return item.second; })->first;
-  }
+  std::string own = file_type(checkpoint), most;
+  if (!bytes.empty()) most = std::ranges::max_element(bytes, {}, [](const auto& item) { return item.second; })->first;
+  if (own.empty()) own = most;
   if (!bytes.empty()) {
     for (const auto& [format, size] : bytes) {
       if (has(architecture, format)) continue;
@@ -63,8 +62,9 @@ Result<EncodingChoice> choose_encoding(const std::string& requested, const model
                              " does not run: use --quantization-encoding bfloat16 or float32",
                          "quantization_encoding");
     }
+    // "q4_k" names a file of q4_k_m too. A format that only some tensors have is not what the file is.
     const bool named =
-        wish == own || bytes.contains(wish) || (own.starts_with(wish) && own.substr(wish.size()).starts_with("_"));
+        wish == own || wish == most || (own.starts_with(wish) && own.substr(wish.size()).starts_with("_"));
     if (wish.empty() || named) return EncodingChoice{.name = own, .float_dtype = DType::kBF16, .dequantize = false};
   }
   std::string available = "bfloat16, float32";

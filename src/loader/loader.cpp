@@ -54,6 +54,7 @@ Result<LoadedModel> finish(PreparedModel prepared, const LoadOptions& options, T
 
 Result<LoadedModel> load_any(LoadOptions options, ThreadPool& pool) {
   TENON_ASSIGN(PreparedModel prepared, prepare(options, /*strict=*/true));
+  if (options.check_text) TENON_TRY(options.check_text(prepared.text, prepared.embedding.has_value()));
   if (prepared.embedding) {
     runtime::Limits& limits = options.limits;
     if (prepared.embedding->whole_texts)

@@ -1,6 +1,7 @@
 // Files -> config -> architecture -> graph -> Executable. The only place where all of the model path meets.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -19,6 +20,17 @@ namespace tenon::loader {
 /// sentence-transformers (modules.json) or GGUF's pooling_type are beside the weights, else generation.
 enum class Task : std::uint8_t { kAuto, kGenerate, kEmbed };
 
+/// What the text side needs, as data: the files of a directory, or GGUF's metadata.
+struct TextAssets {
+  std::string tokenizer_json;            ///< text of tokenizer.json; empty for GGUF or where there is none
+  Json gguf_metadata = nullptr;          ///< GGUF's, or null
+  std::string chat_template;             ///< Jinja source; empty if the model has none
+  Json special_tokens = Json::object();  ///< {"bos_token": "<s>", "eos_token": …}
+  Json generation_config = Json::object();
+  std::vector<std::int32_t> eos_token_ids;  ///< of generation_config, config and the GGUF's end-of-turn token
+  std::optional<bool> add_bos_token;        ///< GGUF's tokenizer.ggml.add_bos_token; JSON tokenizers say it themselves
+};
+
 struct LoadOptions {
   std::string model;  ///< hub id ("org/name"), directory, or .gguf file
   std::string revision = "main";
@@ -30,17 +42,9 @@ struct LoadOptions {
   std::vector<std::string> custom_architectures;  ///< folders or .so files; see load_custom_architectures
   bool taps = false;
   std::vector<std::string> disabled_passes;
-};
-
-/// What the text side needs, as data: the files of a directory, or GGUF's metadata.
-struct TextAssets {
-  std::string tokenizer_json;            ///< text of tokenizer.json; empty for GGUF or where there is none
-  Json gguf_metadata = nullptr;          ///< GGUF's, or null
-  std::string chat_template;             ///< Jinja source; empty if the model has none
-  Json special_tokens = Json::object();  ///< {"bos_token": "<s>", "eos_token": …}
-  Json generation_config = Json::object();
-  std::vector<std::int32_t> eos_token_ids;  ///< of generation_config, config and the GGUF's end-of-turn token
-  std::optional<bool> add_bos_token;        ///< GGUF's tokenizer.ggml.add_bos_token; JSON tokenizers say it themselves
+  /// Looks at the text side of a model, which may be one that `embeds`, before any weight is packed; its error ends the
+  /// loading.
+  std::function<Status(const TextAssets&, bool embeds)> check_text;
 };
 
 /// How an embedding model makes vectors of texts.

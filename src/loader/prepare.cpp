@@ -62,7 +62,9 @@ Result<Description> describe_gguf(const std::string& path) {
   if (it == metadata.end() || !it->is_string()) {
     return invalid("GGUF file " + path + " does not say general.architecture in its metadata");
   }
-  TENON_ASSIGN(result.entry, model::find_gguf_architecture(it->get<std::string>()));
+  auto entry = model::find_gguf_architecture(it->get<std::string>());
+  if (!entry) return wrap(entry.error(), "GGUF file " + path);
+  result.entry = *entry;
   auto config = result.entry.architecture->gguf.config(*result.checkpoint);
   if (!config) return wrap(config.error(), "GGUF file " + path);
   // Some names stand for several classes (deepseek2): the config says which, and that class reads the file.

@@ -5,6 +5,7 @@
 #include <filesystem>
 
 #include "base/file.h"
+#include "base/log.h"
 #include "model/config_reader.h"
 
 namespace tenon::loader {
@@ -33,6 +34,29 @@ void add_ids(std::vector<std::int32_t>& ids, const Json& value) {
     }
     const auto id = item.get<std::int32_t>();
     if (std::ranges::find(ids, id) == ids.end()) ids.push_back(id);
+  }
+}
+
+// The ids that a file says; -1 is "none" in some.
+Status add_stated_ids(std::vector<std::int32_t>& ids, const Json& value, const std::string& where) {
+  if (value.is_null()) return {};
+  for (const Json& item : value.is_array() ? value : Json::array({value})) {
+    if (item.is_number_integer() && item.get<std::int64_t>() >= -1 &&
+        item.get<std::int64_t>() <= model::ConfigReader::kMaxSize) {
+      continue;
+    }
+    return invalid("eos_token_id in " + where + " is " + value.dump(-1, ' ', false, Json::error_handler_t::replace) +
+                   ", but must be a token id or a list of token ids");
+  }
+  add_ids(ids, value);
+  return {};
+}
+
+void warn_of_ids_outside(const std::vector<std::int32_t>& ids, int vocab_size) {
+  for (const std::int32_t id : ids) {
+    if (vocab_size == 0 || id < vocab_size) continue;
+    TENON_LOG_WARN("eos_token_id {} is no token of this model, which has {}: it will never end a reply", id,
+                   vocab_size);
   }
 }
 
@@ -67,6 +91,7 @@ Result<TextAssets> text_from_directory(const std::string& directory, const model
   std::error_code ignored;
   if (const fs::path path = fs::path(directory) / "tokenizer.json"; fs::exists(path, ignored)) {
     TENON_ASSIGN(text.tokenizer_json, read_file(path.string()));
+    if (text.tokenizer_json.empty()) return invalid("file " + path.string() + " is empty");
   }
   TENON_ASSIGN(const Json tokenizer_config, optional_json(directory, "tokenizer_config.json"));
   TENON_ASSIGN(const Json tokens_map, optional_json(directory, "special_tokens_map.json"));
@@ -88,9 +113,11 @@ Result<TextAssets> text_from_directory(const std::string& directory, const model
   TENON_ASSIGN(Json generation_config, optional_json(directory, "generation_config.json"));
   if (generation_config.is_object()) text.generation_config = std::move(generation_config);
   if (text.generation_config.contains("eos_token_id")) {
-    add_ids(text.eos_token_ids, text.generation_config["eos_token_id"]);
+    TENON_TRY(add_stated_ids(text.eos_token_ids, text.generation_config["eos_token_id"],
+                             directory + "/generation_config.json"));
   }
   add_ids(text.eos_token_ids, config.eos_token_ids);
+  warn_of_ids_outside(text.eos_token_ids, config.vocab_size);
   return text;
 }
 

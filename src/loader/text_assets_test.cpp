@@ -60,7 +60,23 @@ TEST_F(TextAssetsTest, TheTemplateFileWinsOverJsonOverTheTokenizersConfig) {
   EXPECT_EQ(read()->chat_template, "file");
 }
 
+TEST_F(TextAssetsTest, TokensThatEndAReplyMustBeTokens) {
+  for (const char* bad : {"\"x\"", "-3", "1e30", "[2, null]", "2.5"}) {
+    write("generation_config.json", std::string("{\"eos_token_id\": ") + bad + "}");
+    ASSERT_FALSE(read()) << bad;
+    EXPECT_THAT(read().error().message, HasSubstr("eos_token_id in " + dir_.string() + "/generation_config.json is "));
+  }
+  for (const char* none : {"null", "-1", "[]"}) {
+    write("generation_config.json", std::string("{\"eos_token_id\": ") + none + "}");
+    ASSERT_TRUE(read()) << read().error().message;
+    EXPECT_THAT(read()->eos_token_ids, ElementsAre(2)) << none;
+  }
+}
+
 TEST_F(TextAssetsTest, BrokenFilesAreNamed) {
+  write("tokenizer.json", "");
+  EXPECT_THAT(read().error().message, HasSubstr("tokenizer.json is empty"));
+  fs::remove(dir_ / "tokenizer.json");
   write("tokenizer_config.json", R"({"chat_template": [{"name": "tool_use", "template": "t"}]})");
   EXPECT_THAT(read().error().message, HasSubstr("without a template named \"default\""));
   write("tokenizer_config.json", R"({"chat_template": 3})");

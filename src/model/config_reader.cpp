@@ -6,6 +6,7 @@
 
 #include "base/json.h"
 #include "model/fp8_weights.h"
+#include "model/gguf_config.h"
 #include "model/harmless_fields.h"
 
 namespace tenon::model {
@@ -18,6 +19,10 @@ struct ConfigReader::State {
   std::vector<ConfigField> fields;
   std::vector<std::string> notes;
   std::optional<Error> error;
+  // The field whose absence is the error: its object, the path of that, and its name.
+  const Json* missing_from = nullptr;
+  std::string missing_path, missing_name;
+  Json gguf_keys;  // of a config that was made of GGUF metadata: the key of each field
 };
 
 namespace {
@@ -45,6 +50,10 @@ ConfigReader::ConfigReader(const Json& json, std::string architecture) : state_(
       state_->json.erase("text_config");
       for (const auto& [name, value] : text->items()) state_->json[name] = value;
     }
+    if (const auto keys = state_->json.find(kGgufKeys); keys != state_->json.end() && keys->is_object()) {
+      state_->gguf_keys = std::move(*keys);
+      state_->json.erase(kGgufKeys);
+    }
   }
   json_ = &state_->json;
 }
@@ -66,11 +75,15 @@ bool ConfigReader::has(std::string_view field) const { return find(field) != nul
 
 bool ConfigReader::states(std::string_view field) const { return json_->contains(std::string(field)); }
 
+// A user of a GGUF file has no config.json to look into: its field is named by the key that it comes from.
 void ConfigReader::fail(std::string_view field, std::string problem, ErrorCode code) {
   if (state_->error) return;
-  state_->error =
-      Error{code, "config field " + path_of(field) + " of " + state_->architecture + " " + std::move(problem),
-            path_of(field)};
+  const std::string path = path_of(field);
+  std::string what = "config field " + path + " of " + state_->architecture + " ";
+  if (const auto key = state_->gguf_keys.find(path); key != state_->gguf_keys.end()) {
+    what = "GGUF metadata key " + key->get<std::string>() + " (" + path + " of " + state_->architecture + ") ";
+  }
+  state_->error = Error{code, what + std::move(problem), path};
 }
 
 void ConfigReader::note(std::string text) { state_->notes.push_back(std::move(text)); }
@@ -85,12 +98,21 @@ void ConfigReader::understood(std::string_view field, Json value, bool defaulted
 
 void ConfigReader::missing(std::string_view field) {
   if (state_->error) return;
+  fail(field, "is missing");
+  state_->missing_from = json_;
+  state_->missing_path = path_;
+  state_->missing_name = field;
+}
+
+// Only when all fields were asked for it is known which one of the file nobody reads, so that it may be the one meant.
+std::string ConfigReader::advice_on_missing() const {
+  if (state_->gguf_keys.contains(state_->missing_path + state_->missing_name)) return "";
   std::vector<std::string> names;
-  for (const auto& [name, value] : json_->items()) {
-    if (!is_harmless_field(name) && !state_->read.contains(path_of(name))) names.push_back(name);
+  for (const auto& [name, value] : state_->missing_from->items()) {
+    if (!is_harmless_field(name) && !state_->read.contains(state_->missing_path + name)) names.push_back(name);
   }
-  const std::string near = nearest_name(field, names);
-  fail(field, "is missing" + (near.empty() ? ": add it to config.json" : "; did you mean the field \"" + near + "\"?"));
+  const std::string near = nearest_name(state_->missing_name, names);
+  return near.empty() ? ": add it to config.json" : "; did you mean the field \"" + near + "\"?";
 }
 
 void ConfigReader::wrong_type(std::string_view field, const Json& value, std::string_view expected) {
@@ -155,6 +177,13 @@ double ConfigReader::number(std::string_view field) {
 double ConfigReader::number_or(std::string_view field, double otherwise) {
   if (seen(field) != nullptr) return *optional_number(field);
   understood(field, otherwise, true);
+  return otherwise;
+}
+
+double ConfigReader::epsilon_or(std::string_view field, double otherwise) {
+  const double value = number_or(field, otherwise);
+  if (value > 0.0 && value < 1.0) return value;
+  fail(field, "is " + shown(Json(value)) + ", but must be more than 0 and less than 1");
   return otherwise;
 }
 
@@ -307,7 +336,10 @@ double ConfigReader::coverage() const {
 }
 
 Status ConfigReader::finish(ModelConfig& config) {
-  if (state_->error) return std::unexpected(*state_->error);
+  if (state_->error) {
+    if (state_->missing_from != nullptr) state_->error->message += advice_on_missing();
+    return std::unexpected(*state_->error);
+  }
   TENON_TRY(check_unread(state_->json, ""));
   for (const auto& [path, object] : state_->opened) TENON_TRY(check_unread(*object, path));
   config.fields = std::move(state_->fields);

@@ -38,6 +38,7 @@ class ConfigReader {
   double number(std::string_view field);  ///< required; finite
   double number_or(std::string_view field, double otherwise);
   std::optional<double> optional_number(std::string_view field);
+  double epsilon_or(std::string_view field, double otherwise);  ///< of a norm: more than 0 and less than 1
   bool boolean_or(std::string_view field, bool otherwise);
   std::string string_or(std::string_view field, std::string_view otherwise);
   std::vector<std::string> strings(std::string_view field);     ///< empty if absent
@@ -60,6 +61,8 @@ class ConfigReader {
   nn::RopeConfig rope(int head_dim, int max_position_embeddings, double default_theta = 10000.0);
   /// The same from this object itself: an entry of `rope_parameters`, or `rope_scaling`.
   nn::RopeConfig rope_entry(int head_dim, int max_position_embeddings, double default_theta);
+  /// Refuses a rope_theta beside another one in `entry`, which would win in silence.
+  void check_rope_theta(const ConfigReader& entry);
 
   /// Takes a field as read although it has no effect for this architecture; a comment at the call says why.
   void accept(std::string_view field) { seen(field); }
@@ -83,6 +86,7 @@ class ConfigReader {
   std::string path_of(std::string_view field) const { return path_ + std::string(field); }
   void understood(std::string_view field, Json value, bool defaulted);
   void missing(std::string_view field);
+  std::string advice_on_missing() const;
   void wrong_type(std::string_view field, const Json& value, std::string_view expected);
   std::optional<int> checked_integer(std::string_view field, int min, int max);
   Status check_unread(const Json& object, const std::string& path) const;

@@ -59,6 +59,36 @@ TEST(ConfigReader, MissingFieldsAreNamed) {
   EXPECT_THAT(error_of(json), HasSubstr("config field hidden_size of LlamaForCausalLM is missing"));
   json["hiden_size"] = 64;
   EXPECT_THAT(error_of(json), HasSubstr("did you mean the field \"hiden_size\"?"));
+  // Not one that the family reads itself, though it comes later.
+  json = base();
+  json.erase("num_key_value_heads");
+  json.erase("num_attention_heads");
+  json["num_attention_bias"] = 1;
+  json["num_key_value_heads"] = 4;
+  EXPECT_THAT(error_of(json), HasSubstr("num_attention_heads of LlamaForCausalLM is missing; did you mean the field "
+                                        "\"num_attention_bias\"?"));
+  json.erase("num_attention_bias");
+  EXPECT_THAT(error_of(json), HasSubstr("num_attention_heads of LlamaForCausalLM is missing: add it to config.json"));
+}
+
+TEST(ConfigReader, EpsilonsAreSmallAndPositive) {
+  for (const char* bad : {"-1", "0", "1", "1e-5000"}) {
+    const std::string text = std::string(R"({"rms_norm_eps": )") + bad + "}";
+    EXPECT_THAT(error_of(with(text.c_str())), HasSubstr("config field rms_norm_eps of LlamaForCausalLM is "));
+    EXPECT_THAT(error_of(with(text.c_str())), HasSubstr("but must be more than 0 and less than 1"));
+  }
+  EXPECT_TRUE(parse(with(R"({"rms_norm_eps": 1e-12})")));
+}
+
+// A file of GGUF metadata has no fields of config.json for its user to look at.
+TEST(ConfigReader, FieldsOfGgufAreNamedByTheirKeys) {
+  Json json = with(R"({"gguf_metadata_keys": {"num_attention_heads": "llama.attention.head_count"}})");
+  EXPECT_TRUE(parse(json)) << error_of(json);
+  json["num_attention_heads"] = 0;
+  EXPECT_THAT(error_of(json), HasSubstr("GGUF metadata key llama.attention.head_count (num_attention_heads of "
+                                        "LlamaForCausalLM) is 0, but must be an integer"));
+  json.erase("num_attention_heads");
+  EXPECT_THAT(error_of(json), testing::EndsWith("(num_attention_heads of LlamaForCausalLM) is missing"));
 }
 
 TEST(ConfigReader, WrongTypesAndRanges) {
@@ -150,6 +180,14 @@ TEST(RopeReader, DefaultsOfTransformers) {
   EXPECT_EQ(ratio.factor, 4.0);
 }
 
+TEST(RopeReader, TwoBasesThatContradictEachOther) {
+  EXPECT_THAT(error_of(with(R"({"rope_theta": 12345.0, "rope_parameters": {"rope_theta": 500000.0}})")),
+              HasSubstr("rope_theta of LlamaForCausalLM is 12345.0, but rope_parameters.rope_theta is 500000.0"));
+  EXPECT_THAT(error_of(with(R"({"rope_theta": 5.0, "rope_scaling": {"type": "default", "rope_theta": 6}})")),
+              HasSubstr("but rope_scaling.rope_theta is 6"));
+  EXPECT_TRUE(parse(with(R"({"rope_theta": 500000, "rope_parameters": {"rope_theta": 500000.0}})")));
+}
+
 TEST(RopeReader, Refusals) {
   EXPECT_THAT(
       error_of(with(R"({"rope_scaling": {"rope_type": "longrope", "factor": 2.0}})")),
@@ -187,6 +225,8 @@ TEST(Registry, UnknownArchitecturesGetTheListAndTheNearestDonor) {
   EXPECT_EQ(nearest_architecture("GPT2LMHeadModel", gpt2).architecture->task, Task::kTextGeneration);
   EXPECT_EQ(nearest_architecture("FancyForMaskedLM", base()).architecture->task, Task::kEmbedding);
   EXPECT_THAT(find_gguf_architecture("mamba").error().message, HasSubstr("known are llama, qwen2, gemma3"));
+  const std::string known = find_gguf_architecture("mamba").error().message;
+  EXPECT_EQ(known.find("deepseek2"), known.rfind("deepseek2")) << "once, though two classes have it";
   EXPECT_EQ(find_gguf_architecture("gemma3")->family, "gemma3");
 }
 

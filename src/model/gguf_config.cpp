@@ -31,6 +31,10 @@ constexpr std::array kCommonFields = std::to_array<GgufField>({
     {"rope.scaling.yarn_attn_factor", ""},
 });
 
+// What a default would only guess, and what every converter writes.
+constexpr std::array<std::string_view, 4> kNeeded = {"context_length", "embedding_length", "block_count",
+                                                     "attention.head_count"};
+
 std::string architecture_of(const weights::Checkpoint& checkpoint) {
   const Json& metadata = checkpoint.metadata();
   const auto it = metadata.find("general.architecture");
@@ -62,8 +66,10 @@ Result<Json> frequency_factors(const weights::Checkpoint& checkpoint) {
   return factors;
 }
 
-Result<Json> rope_parameters(const weights::Checkpoint& checkpoint) {
-  const auto copy = [&](Json& to, const char* field, const char* key) {
+// `keys` gets the keys of the fields.
+Result<Json> rope_parameters(const weights::Checkpoint& checkpoint, Json& keys) {
+  const auto copy = [&](Json& to, const std::string& field, const std::string& key) {
+    keys["rope_parameters." + field] = architecture_of(checkpoint) + "." + key;
     if (const Json* value = gguf_value(checkpoint, key)) to[field] = *value;
   };
   Json rope = Json::object();
@@ -95,6 +101,24 @@ Result<Json> rope_parameters(const weights::Checkpoint& checkpoint) {
   return rope;
 }
 
+Status check_needed(const weights::Checkpoint& checkpoint, std::span<const GgufField> fields) {
+  std::string epsilon = "attention.layer_norm_rms_epsilon";
+  for (const GgufField& field : fields) {
+    if (field.key.ends_with("_epsilon")) epsilon = field.key;
+  }
+  std::vector<std::string_view> needed(kNeeded.begin(), kNeeded.end());
+  needed.push_back(epsilon);
+  for (const std::string_view key : needed) {
+    if (gguf_value(checkpoint, key) != nullptr) continue;
+    const std::string name = architecture_of(checkpoint) + "." + std::string(key);
+    return invalid("GGUF metadata key " + name +
+                       " is missing, without which the model cannot be computed as it was "
+                       "trained: convert it anew",
+                   name);
+  }
+  return {};
+}
+
 }  // namespace
 
 const Json* gguf_value(const weights::Checkpoint& checkpoint, std::string_view key) {
@@ -109,12 +133,15 @@ Result<Json> config_from_gguf(const weights::Checkpoint& checkpoint, std::string
   const std::string prefix = architecture_of(checkpoint) + ".";
   Json config = Json::object();
   config["architectures"] = Json::array({std::string(architecture_class)});
+  Json keys = Json::object();
 
   std::set<std::string, std::less<>> known;
   const auto take = [&](const GgufField& field) {
     known.insert(std::string(field.key));
     const Json* value = gguf_value(checkpoint, field.key);
-    if (value != nullptr && !field.field.empty()) config[std::string(field.field)] = *value;
+    if (field.field.empty()) return;
+    keys[std::string(field.field)] = prefix + std::string(field.key);
+    if (value != nullptr) config[std::string(field.field)] = *value;
   };
   for (const GgufField& field : kCommonFields) take(field);
   const auto own = [&](std::string_view key) {
@@ -128,6 +155,8 @@ Result<Json> config_from_gguf(const weights::Checkpoint& checkpoint, std::string
                            " does not read it, and it may change what the model computes",
                        key);
   }
+
+  TENON_TRY(check_needed(checkpoint, fields));
 
   if (!config.contains("vocab_size")) {
     const auto tokens = metadata.find("tokenizer.ggml.tokens");
@@ -158,9 +187,11 @@ Result<Json> config_from_gguf(const weights::Checkpoint& checkpoint, std::string
   config["tie_word_embeddings"] = checkpoint.find("output.weight") == nullptr;
   for (const auto& [key, field] : {std::pair{"tokenizer.ggml.bos_token_id", "bos_token_id"},
                                    std::pair{"tokenizer.ggml.eos_token_id", "eos_token_id"}}) {
+    keys[field] = key;
     if (const auto it = metadata.find(key); it != metadata.end()) config[field] = *it;
   }
-  TENON_ASSIGN(config["rope_parameters"], rope_parameters(checkpoint));
+  TENON_ASSIGN(config["rope_parameters"], rope_parameters(checkpoint, keys));
+  config[kGgufKeys] = std::move(keys);
   return config;
 }
 

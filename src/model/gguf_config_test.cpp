@@ -93,6 +93,35 @@ TEST(GgufConfig, TensorsSayWhatMetadataDoesNot) {
   EXPECT_THAT(error_of(file), HasSubstr("rope_freqs.weight holds a factor that is not positive"));
 }
 
+TEST(GgufConfig, NothingThatChangesTheMathsIsGuessed) {
+  for (const char* key : {"context_length", "embedding_length", "block_count", "attention.head_count",
+                          "attention.layer_norm_rms_epsilon"}) {
+    FakeGguf file = llama();
+    file.set((std::string("llama.") + key).c_str(), nullptr);
+    EXPECT_THAT(error_of(file), HasSubstr("GGUF metadata key llama." + std::string(key) + " is missing"));
+  }
+  FakeGguf olmo(R"({"general.architecture": "olmo", "olmo.context_length": 512, "olmo.embedding_length": 64,
+    "olmo.block_count": 2, "olmo.feed_forward_length": 96, "olmo.attention.head_count": 4,
+    "tokenizer.ggml.tokens": ["a"]})");
+  EXPECT_THAT(error_of(olmo), HasSubstr("GGUF metadata key olmo.attention.layer_norm_epsilon is missing"));
+}
+
+TEST(GgufConfig, WhatIsWrongIsNamedByItsKey) {
+  const Architecture& architecture = *find_architecture("LlamaForCausalLM", nullptr)->architecture;
+  const auto error = [&](const char* key, const Json& value) {
+    FakeGguf file = llama();
+    file.set(key, value);
+    const auto parsed = parse_config(architecture, *config_of(file));
+    return parsed ? "(no error)" : parsed.error().message;
+  };
+  EXPECT_THAT(error("llama.attention.layer_norm_rms_epsilon", -1.0),
+              HasSubstr("GGUF metadata key llama.attention.layer_norm_rms_epsilon (rms_norm_eps of LlamaForCausalLM) "
+                        "is -1.0, but must be more than 0"));
+  EXPECT_THAT(error("llama.feed_forward_length", nullptr),
+              HasSubstr("key llama.feed_forward_length (intermediate_size of LlamaForCausalLM) is missing"));
+  EXPECT_THAT(error("llama.rope.freq_base", "x"), HasSubstr("GGUF metadata key llama.rope.freq_base "));
+}
+
 TEST(GgufConfig, RopeScaling) {
   FakeGguf file = llama();
   file.set("llama.rope.scaling.type", "yarn");

@@ -123,16 +123,19 @@ Result<RegistryEntry> find_architecture(std::string_view name, const Json& confi
 }
 
 Result<RegistryEntry> find_gguf_architecture(std::string_view general_architecture) {
-  std::string known;
+  std::vector<std::string_view> names;
   const RegistryEntry* found = nullptr;
   for (const RegistryEntry& entry : registry()) {
     for (const std::string_view name : entry.architecture->gguf.architectures) {
       if (name == general_architecture && (found == nullptr || !entry.origin.empty()))
         found = &entry;  // plug-ins first
-      known += (known.empty() ? "" : ", ") + std::string(name);
+      // Some names stand for several classes.
+      if (std::ranges::find(names, name) == names.end()) names.push_back(name);
     }
   }
   if (found != nullptr) return *found;
+  std::string known;
+  for (const std::string_view name : names) known += (known.empty() ? "" : ", ") + std::string(name);
   return unsupported("GGUF architecture \"" + std::string(general_architecture) + "\" is not known; known are " +
                      known);
 }

@@ -85,8 +85,18 @@ nn::RopeConfig ConfigReader::rope_entry(int head_dim, int max_position_embedding
   return rope;
 }
 
+void ConfigReader::check_rope_theta(const ConfigReader& entry) {
+  const Json *outer = find("rope_theta"), *inner = entry.find("rope_theta");
+  if (inner == nullptr) return;
+  // One that is not there is no default beside the inner one: the config as it was understood must not contradict
+  // itself.
+  if (outer == nullptr) return understood("rope_theta", *inner, true);
+  if (*outer == *inner) return;
+  fail("rope_theta", "is " + outer->dump() + ", but " + entry.path_of("rope_theta") + " is " + inner->dump() +
+                         ": keep the one that the model was trained with");
+}
+
 nn::RopeConfig ConfigReader::rope(int head_dim, int max_position_embeddings, double default_theta) {
-  const double theta = number_or("rope_theta", default_theta);
   if (number_or("partial_rotary_factor", 1.0) != 1.0) {
     fail("partial_rotary_factor", "is not 1: rotating a part of each head is not supported", ErrorCode::kUnsupported);
   }
@@ -97,7 +107,10 @@ nn::RopeConfig ConfigReader::rope(int head_dim, int max_position_embeddings, dou
   }
   accept("rope_scaling");
   accept("rope_parameters");
-  return object(old_scaling ? "rope_scaling" : "rope_parameters").rope_entry(head_dim, max_position_embeddings, theta);
+  ConfigReader entry = object(old_scaling ? "rope_scaling" : "rope_parameters");
+  check_rope_theta(entry);
+  const double theta = number_or("rope_theta", default_theta);
+  return entry.rope_entry(head_dim, max_position_embeddings, theta);
 }
 
 }  // namespace tenon::model

@@ -47,9 +47,9 @@ std::string explain(std::int64_t size, const ModelConfig& config) {
 }
 
 std::string shape_gap(const std::string& file_name, const tensor::Shape& stored, const tensor::Shape& wanted,
-                      const std::string& file, const ModelConfig& config) {
-  std::string text = "tensor " + file_name + " in " + file + " has the shape " + tensor::to_string(stored) +
-                     ", but the config makes it " + tensor::to_string(wanted);
+                      const weights::Checkpoint& checkpoint, const ModelConfig& config) {
+  std::string text = "tensor " + file_name + " in " + checkpoint.file_of(file_name) + " has the shape " +
+                     tensor::to_string(stored) + ", but the config makes it " + tensor::to_string(wanted);
   if (stored.size() == wanted.size()) {
     for (std::size_t i = 0; i < stored.size(); ++i) {
       if (stored[i] == wanted[i]) continue;
@@ -57,7 +57,9 @@ std::string shape_gap(const std::string& file_name, const tensor::Shape& stored,
       if (!why.empty()) text += " (" + std::to_string(wanted[i]) + " is " + why + ")";
     }
   }
-  return text + ": correct these fields of config.json, or use the config that belongs to the checkpoint";
+  return text + (checkpoint.format() == weights::Format::kGguf
+                     ? ": the metadata of the file is that of another model"
+                     : ": correct these fields of config.json, or use the config that belongs to the checkpoint");
 }
 
 tensor::Shape shape_of(const graph::Type& type) {
@@ -96,6 +98,14 @@ std::vector<Target> targets(const WeightAdapter& adapter, const std::string& fil
   return found;
 }
 
+// What the file should call our weight: the first rule read backwards; our own name where none can be.
+std::string file_name_of(const WeightAdapter& adapter, const std::string& ours) {
+  for (const WeightRule& rule : adapter.rules) {
+    if (const auto parts = match(rule.ours, ours)) return substitute(rule.file, *parts);
+  }
+  return ours;
+}
+
 // Adds an expert's tensor; false if the weight has no such expert or has it already.
 bool add_expert(WeightBinding& binding, std::size_t expert, const std::string& file_name,
                 const tensor::TensorView* tensor, const graph::Type& type) {
@@ -118,7 +128,7 @@ std::string experts_gap(const std::string& ours, const WeightBinding& binding, c
              binding.file_name + ": it is incomplete, or the config's number of experts is that of another model";
     }
     if (tensor->shape != each) {
-      return shape_gap(file_name, tensor->shape, each, checkpoint.file_of(file_name), config);
+      return shape_gap(file_name, tensor->shape, each, checkpoint, config);
     }
     if (tensor->dtype != binding.tensor->dtype || (companion == nullptr) != (binding.companion == nullptr)) {
       return "tensor " + file_name + " is " + tensor::name(tensor->dtype) + " and " + binding.file_name + " " +
@@ -219,9 +229,11 @@ WeightMap map_weights(const graph::Graph& graph, const weights::Checkpoint& chec
     const auto it = map.bindings.find(request.name);
     if (it == map.bindings.end()) {
       std::vector<std::string> candidates;
-      for (const auto& [file_name, ours] : unexpected) candidates.push_back(ours.empty() ? file_name : ours);
-      const std::string near = nearest_name(request.name, candidates);
-      map.gaps.push_back("the checkpoint has no tensor " + request.name + " " +
+      for (const auto& [file_name, ours] : unexpected) candidates.push_back(file_name);
+      const std::string name = file_name_of(adapter, request.name);
+      const std::string near = nearest_name(name, candidates);
+      map.gaps.push_back("the checkpoint has no tensor " + name + " " +
+                         (name == request.name ? "" : "(" + request.name + ") ") +
                          tensor::to_string(shape_of(request.type)) +
                          (near.empty() ? ": it is incomplete, or the config belongs to another model"
                                        : "; did you mean its " + near + "?"));
@@ -242,16 +254,16 @@ WeightMap map_weights(const graph::Graph& graph, const weights::Checkpoint& chec
       if (!gap.empty()) map.gaps.push_back(std::move(gap));
     } else if (const auto becomes = transformed_shape(binding.tensor->shape, binding.transform); becomes != shape) {
       const auto& seen = becomes.empty() ? binding.tensor->shape : becomes;
-      map.gaps.push_back(shape_gap(binding.file_name, seen, shape, checkpoint.file_of(binding.file_name), config));
+      map.gaps.push_back(shape_gap(binding.file_name, seen, shape, checkpoint, config));
     }
   }
 
   for (const auto& [file_name, ours] : unexpected) {
     std::vector<std::string> open;
     for (const auto& request : graph.weights()) {
-      if (!map.bindings.contains(request.name)) open.push_back(request.name);
+      if (!map.bindings.contains(request.name)) open.push_back(file_name_of(adapter, request.name));
     }
-    const std::string near = nearest_name(ours.empty() ? file_name : ours, open);
+    const std::string near = nearest_name(file_name, open);
     map.gaps.push_back(
         "tensor " + file_name + " in " + checkpoint.file_of(file_name) +
         " is not used by the architecture and not listed as ignored" +

@@ -114,6 +114,23 @@ TEST(WeightMap, AMissingTensorAsksWhetherYouMeantTheUnusedOne) {
   EXPECT_THAT(check(f.map()).error().message, HasSubstr("and 1 more such problem"));
 }
 
+TEST(WeightMap, TensorsOfGgufAreNamedAsItsFileNamesThem) {
+  Fixture f;
+  Json tensors = Json::object();
+  for (const auto& [ours, type] : f.tensors.items()) {
+    if (ours != "model.norm.weight" && ours != "model.layers.0.mlp.gate_proj.weight") continue;
+    tensors[ours == "model.norm.weight" ? "output_norm.weight" : "blk.0.ffn_gates.weight"] = type;
+  }
+  const auto checkpoint = weights::shapes_only(tensors);
+  const auto adapter = adapter_of(f.llama, Format::kGguf, *f.config).value();
+  EXPECT_THAT(map_weights(f.graph, **checkpoint, adapter, *f.config).gaps,
+              testing::AllOf(testing::Contains(HasSubstr("no tensor blk.0.ffn_gate.weight "
+                                                         "(model.layers.0.mlp.gate_proj.weight) [96, 64]; did you mean "
+                                                         "its blk.0.ffn_gates.weight?")),
+                             testing::Contains(testing::AllOf(HasSubstr("tensor blk.0.ffn_gates.weight"),
+                                                              HasSubstr("did you mean blk.0.ffn_gate.weight?")))));
+}
+
 TEST(WeightMap, AnUnusedTensorIsAnErrorUnlessItIsListed) {
   Fixture f;
   f.tensors["model.layers.0.self_attn.rotary_emb.inv_freq"] = {{"dtype", "F32"}, {"shape", {4}}};

@@ -6,6 +6,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/log.h"
 #include "tokenizer/gguf_merges.h"
 #include "tokenizer/gguf_pre_tokenizers.h"
 
@@ -177,6 +178,12 @@ Result<Kind> sentencepiece(const Metadata& metadata) {
 Result<Kind> byte_level(const Metadata& metadata) {
   const Json* name = metadata.find("pre");
   if (name && !name->is_string()) return invalid("GGUF metadata: " + kPrefix + "pre must be a string");
+  if (!name) {
+    TENON_LOG_WARN(
+        "the GGUF file does not say {}pre: its texts are cut into words as GPT-2's are (\"default\"), which "
+        "is wrong for many models; convert it anew",
+        kPrefix);
+  }
   TENON_ASSIGN(const auto pre, gguf_pre_tokenizer(name ? name->get<std::string>() : "default"));
   return Kind{
       .add_bos = pre.add_bos,
@@ -206,7 +213,9 @@ Result<std::vector<MergePair>> merges_of(const Metadata& metadata, const Vocabul
   }
   if (!from_scores) return invalid("GGUF metadata: " + kPrefix + "merges is missing, without which there is no BPE");
   const Json* scores = metadata.find("scores");
-  if (!scores || !scores->is_array() || scores->size() != metadata.tokens.size()) {
+  if (!scores)
+    return invalid("GGUF metadata: " + kPrefix + "scores is missing, without which there is no SentencePiece");
+  if (!scores->is_array() || scores->size() != metadata.tokens.size()) {
     return invalid("GGUF metadata: " + kPrefix + "scores must hold one number for each of the " +
                    std::to_string(metadata.tokens.size()) + " tokens");
   }

@@ -19,7 +19,7 @@ std::shared_ptr<model::ModelConfig> parse_config(model::ConfigReader& config) {
   }
   c->type_vocab_size = config.integer_or("type_vocab_size", 2);
   c->max_position_embeddings = config.integer_or("max_position_embeddings", 512);
-  c->layer_norm_eps = config.number_or("layer_norm_eps", 1e-12);
+  c->layer_norm_eps = config.epsilon_or("layer_norm_eps", 1e-12);
   c->hidden_act = config.activation_or("hidden_act", "gelu");
   if (config.string_or("position_embedding_type", "absolute") != "absolute") {
     config.fail("position_embedding_type", "must be \"absolute\": relative ones are not supported",

@@ -72,7 +72,7 @@ std::shared_ptr<model::ModelConfig> parse_config(model::ConfigReader& config) {
   c->intermediate_size = config.integer("intermediate_size");
   c->num_hidden_layers = config.integer("num_hidden_layers", 1, 4096);
   c->max_position_embeddings = config.integer_or("max_position_embeddings", 2048);
-  c->rms_norm_eps = config.number_or("rms_norm_eps", 1e-6);
+  c->rms_norm_eps = config.epsilon_or("rms_norm_eps", 1e-6);
   c->hidden_act = config.activation_or("hidden_act", "silu");
   c->mlp_bias = config.boolean_or("mlp_bias", false);
   c->tie_word_embeddings = config.boolean_or("tie_word_embeddings", false);

@@ -23,6 +23,8 @@ std::vector<bool> sliding_layers(model::ConfigReader& config, int num_hidden_lay
 // v4: rope_theta with rope_scaling for the global layers, rope_local_base_freq for the sliding ones. v5: one entry of
 // rope_parameters for each.
 void read_ropes(model::ConfigReader& config, Config& c) {
+  config.check_rope_theta(config.has("rope_scaling") ? config.object("rope_scaling")
+                                                     : config.object("rope_parameters").object("full_attention"));
   const double global_theta = config.number_or("rope_theta", kGlobalTheta);
   const double local_theta = config.number_or("rope_local_base_freq", kLocalTheta);
   if (local_theta <= 1.0) config.fail("rope_local_base_freq", "must be more than 1");
@@ -51,7 +53,7 @@ std::shared_ptr<model::ModelConfig> parse_config(model::ConfigReader& config) {
   c->num_key_value_heads = config.integer_or("num_key_value_heads", 4, 1, 65536);
   c->head_dim = config.integer_or("head_dim", 256, 2, 65536);
   c->max_position_embeddings = config.integer_or("max_position_embeddings", 131072);
-  c->rms_norm_eps = config.number_or("rms_norm_eps", 1e-6);
+  c->rms_norm_eps = config.epsilon_or("rms_norm_eps", 1e-6);
   c->hidden_activation = config.activation_or("hidden_activation", "gelu_pytorch_tanh");
   c->attention_bias = config.boolean_or("attention_bias", false);
   c->tie_word_embeddings = config.boolean_or("tie_word_embeddings", true);

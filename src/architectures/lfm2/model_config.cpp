@@ -57,7 +57,7 @@ std::shared_ptr<model::ModelConfig> parse_config(model::ConfigReader& config) {
   c->num_key_value_heads = config.integer_or("num_key_value_heads", 8, 1, 65536);
   c->head_dim = config.integer_or("head_dim", c->hidden_size / c->num_attention_heads, 2, 65536);
   c->max_position_embeddings = config.integer_or("max_position_embeddings", 128000);
-  c->norm_eps = config.number_or("norm_eps", 1e-5);
+  c->norm_eps = config.epsilon_or("norm_eps", 1e-5);
   c->conv_L_cache = config.integer_or("conv_L_cache", 3, 1, 64);
   c->conv_bias = config.boolean_or("conv_bias", false);
   const bool tied = config.boolean_or("tie_word_embeddings", true);

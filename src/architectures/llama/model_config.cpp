@@ -14,7 +14,7 @@ std::shared_ptr<model::ModelConfig> parse_config(model::ConfigReader& config) {
   c->num_key_value_heads = config.integer_or("num_key_value_heads", c->num_attention_heads, 1, 65536);
   c->head_dim = config.integer_or("head_dim", c->hidden_size / c->num_attention_heads, 2, 65536);
   c->max_position_embeddings = config.integer_or("max_position_embeddings", 2048);
-  c->rms_norm_eps = config.number_or("rms_norm_eps", 1e-6);
+  c->rms_norm_eps = config.epsilon_or("rms_norm_eps", 1e-6);
   c->hidden_act = config.activation_or("hidden_act", "silu");
   c->attention_bias = config.boolean_or("attention_bias", false);
   c->mlp_bias = config.boolean_or("mlp_bias", false);

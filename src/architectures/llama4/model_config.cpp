@@ -53,7 +53,7 @@ std::shared_ptr<model::ModelConfig> parse_config(model::ConfigReader& config) {
   c->num_key_value_heads = config.integer_or("num_key_value_heads", 8, 1, 65536);
   c->head_dim = config.integer_or("head_dim", 128, 2, 65536);
   c->max_position_embeddings = config.integer_or("max_position_embeddings", 131072);
-  c->rms_norm_eps = config.number_or("rms_norm_eps", 1e-5);
+  c->rms_norm_eps = config.epsilon_or("rms_norm_eps", 1e-5);
   c->hidden_act = config.activation_or("hidden_act", "silu");
   c->attention_bias = config.boolean_or("attention_bias", false);
   c->use_qk_norm = config.boolean_or("use_qk_norm", true);

@@ -13,7 +13,7 @@ std::shared_ptr<model::ModelConfig> parse_config(model::ConfigReader& config) {
   c->num_key_value_heads = config.integer_or("num_key_value_heads", 8, 1, 65536);
   c->head_dim = config.integer_or("head_dim", c->hidden_size / c->num_attention_heads, 2, 65536);
   c->max_position_embeddings = config.integer_or("max_position_embeddings", 131072);
-  c->rms_norm_eps = config.number_or("rms_norm_eps", 1e-6);
+  c->rms_norm_eps = config.epsilon_or("rms_norm_eps", 1e-6);
   c->hidden_act = config.activation_or("hidden_act", "silu");
   // null, which later models say, is no window; a config that does not mention it gets the first model's.
   c->sliding_window = config.states("sliding_window") ? config.optional_integer("sliding_window").value_or(0)

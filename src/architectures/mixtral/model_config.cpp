@@ -14,7 +14,7 @@ std::shared_ptr<model::ModelConfig> parse_config(model::ConfigReader& config) {
   c->num_key_value_heads = config.integer_or("num_key_value_heads", 8, 1, 65536);
   c->head_dim = config.integer_or("head_dim", c->hidden_size / c->num_attention_heads, 2, 65536);
   c->max_position_embeddings = config.integer_or("max_position_embeddings", 131072);
-  c->rms_norm_eps = config.number_or("rms_norm_eps", 1e-5);
+  c->rms_norm_eps = config.epsilon_or("rms_norm_eps", 1e-5);
   c->hidden_act = config.activation_or("hidden_act", "silu");
   c->num_local_experts = config.integer_or("num_local_experts", 8, 1, 65536);
   c->num_experts_per_tok = config.integer_or("num_experts_per_tok", 2, 1, c->num_local_experts);

@@ -16,7 +16,7 @@ std::shared_ptr<model::ModelConfig> parse_config(model::ConfigReader& config) {
   }
   c->position_rows = config.integer_or("max_position_embeddings", 512, kFirstPosition + 1);
   c->max_position_embeddings = c->position_rows - kFirstPosition;
-  c->layer_norm_eps = config.number_or("layer_norm_eps", 1e-12);
+  c->layer_norm_eps = config.epsilon_or("layer_norm_eps", 1e-12);
   c->hidden_act = config.activation_or("hidden_act", "gelu");
   c->relative_attention_num_buckets = config.integer_or("relative_attention_num_buckets", 32);
   if (c->relative_attention_num_buckets != 32) {

@@ -24,6 +24,8 @@ std::vector<int> windows(model::ConfigReader& config, int num_hidden_layers) {
 // layer. As transformers 5 reads a v4 config, rope_theta is the base of the full layers and the sliding ones have the
 // default; both are 500000 in the published models.
 void read_ropes(model::ConfigReader& config, Config& c) {
+  config.check_rope_theta(config.has("rope_scaling") ? config.object("rope_scaling")
+                                                     : config.object("rope_parameters").object("full_attention"));
   const double full_theta = config.number_or("rope_theta", kTheta);
   if (full_theta != kTheta && !config.has("rope_parameters")) {
     config.note("rope_theta counts for the full layers; the sliding ones rotate by 500000, as in transformers 5");
@@ -53,7 +55,7 @@ std::shared_ptr<model::ModelConfig> parse_config(model::ConfigReader& config) {
   c->num_key_value_heads = config.integer_or("num_key_value_heads", c->num_attention_heads, 1, 65536);
   c->head_dim = config.integer_or("head_dim", c->hidden_size / c->num_attention_heads, 2, 65536);
   c->max_position_embeddings = config.integer_or("max_position_embeddings", 2048);
-  c->rms_norm_eps = config.number_or("rms_norm_eps", 1e-5);
+  c->rms_norm_eps = config.epsilon_or("rms_norm_eps", 1e-5);
   c->hidden_act = config.activation_or("hidden_act", "silu");
   c->attention_bias = config.boolean_or("attention_bias", false);
   c->tie_word_embeddings = config.boolean_or("tie_word_embeddings", false);

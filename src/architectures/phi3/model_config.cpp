@@ -19,6 +19,8 @@ void check_factors(model::ConfigReader& rope, const char* field, const std::vect
 
 // v4: rope_theta and partial_rotary_factor beside rope_scaling; v5: all of it in rope_parameters.
 void read_rope(model::ConfigReader& config, Config& c) {
+  model::ConfigReader rope = config.object(config.has("rope_scaling") ? "rope_scaling" : "rope_parameters");
+  config.check_rope_theta(rope);
   const double theta = config.number_or("rope_theta", 10000.0);
   const double whole = config.number_or("partial_rotary_factor", 1.0);
   // transformers lets this field, or its default, win over one within rope_parameters.
@@ -26,7 +28,6 @@ void read_rope(model::ConfigReader& config, Config& c) {
   if (config.has("rope_scaling") && config.has("rope_parameters")) {
     config.fail("rope_scaling", "is given beside rope_parameters: keep one of them");
   }
-  model::ConfigReader rope = config.object(config.has("rope_scaling") ? "rope_scaling" : "rope_parameters");
   rope.accept("original_max_position_embeddings");
 
   const double part = rope.number_or("partial_rotary_factor", whole);
@@ -85,7 +86,7 @@ std::shared_ptr<model::ModelConfig> parse_config(model::ConfigReader& config) {
   c->num_key_value_heads = config.integer_or("num_key_value_heads", c->num_attention_heads, 1, 65536);
   c->head_dim = config.integer_or("head_dim", c->hidden_size / c->num_attention_heads, 2, 65536);
   c->max_position_embeddings = config.integer_or("max_position_embeddings", 4096);
-  c->rms_norm_eps = config.number_or("rms_norm_eps", 1e-5);
+  c->rms_norm_eps = config.epsilon_or("rms_norm_eps", 1e-5);
   c->hidden_act = config.activation_or("hidden_act", "silu");
   c->tie_word_embeddings = config.boolean_or("tie_word_embeddings", false);
   c->sliding_window = config.optional_integer("sliding_window").value_or(0);
