@@ -256,9 +256,12 @@ TEST(PrefixCacheProperty, RandomTraffic) {
       ASSERT_LT(step, 100000) << "does not finish";
       while (to_come > 0 && pick(0, 3) == 0) {
         --to_come;
-        auto prompt = tokens(pick(1, pages * kPageTokens - 1), pick(1, 2));
+        // One draw a statement: compilers evaluate arguments in different orders.
+        const int kind = pick(1, 2);
+        auto prompt = tokens(pick(1, pages * kPageTokens - 1), kind);
         if (pick(0, 1)) prompt[static_cast<std::size_t>(pick(0, static_cast<int>(prompt.size()) - 1))] += 1;
-        s.submit(std::move(prompt), pick(1, 200), pick(0, 4) == 0 ? "other" : "");
+        const std::string salt = pick(0, 4) == 0 ? "other" : "";
+        s.submit(std::move(prompt), pick(1, 200), salt);
       }
       if (!s.all_.empty() && pick(0, 19) == 0) {
         Sequence* victim = s.all_[static_cast<std::size_t>(pick(0, static_cast<int>(s.all_.size()) - 1))].get();
@@ -275,7 +278,7 @@ TEST(PrefixCacheProperty, RandomTraffic) {
     preemptions += stats.preemptions;
   }
   EXPECT_GT(hits, 10000);
-  EXPECT_GT(preemptions, 50) << "the caches were not tight enough to test anything";
+  EXPECT_GT(preemptions, 100) << "the caches were not tight enough to test anything";
 }
 
 }  // namespace

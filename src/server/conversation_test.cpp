@@ -69,7 +69,13 @@ TEST(Conversation, EffortGoesToTheTemplateThatReadsIt) {
 
 TEST(Conversation, GptOssHasADescriptionOfEachTool) {
   const Json fields = {{"tools", Json::array({{{"type", "function"}, {"function", {{"name", "f"}}}}})}};
-  EXPECT_EQ(input(fields, {}, {.tools = "harmony", .reasoning = "harmony"}).tools[0]["function"]["description"], "");
+  const chat::ReplyFormat harmony = {.tools = "harmony", .reasoning = "harmony"};
+  EXPECT_EQ(input(fields, {}, harmony).tools[0]["function"]["description"], "");
+  for (const auto& [given, shown] : {std::pair<Json, Json>{nullptr, ""}, {"d", "d"}}) {
+    Json described = fields;
+    described["tools"][0]["function"]["description"] = given;
+    EXPECT_EQ(input(described, {}, harmony).tools[0]["function"]["description"], shown);
+  }
   EXPECT_FALSE(input(fields, {}, {.tools = "hermes"}).tools[0]["function"].contains("description"));
 }
 

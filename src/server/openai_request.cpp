@@ -260,7 +260,9 @@ void show_tools(const Json& tools, const chat::ReplyFormat& format, chat::Render
   out.tools = tools;
   if (format.tools != "harmony") return;
   // Its template adds a tool's description to text, which fails without one.
-  for (Json& tool : out.tools) tool["function"].emplace("description", Json(""));
+  for (Json& tool : out.tools) {
+    if (Json& description = tool["function"]["description"]; description.is_null()) description = "";
+  }
 }
 
 bool is_strict(const Json& tool) { return tool["function"].value("strict", Json()) == true; }
@@ -365,19 +367,6 @@ Status require_object(const Json& body) {
   return {};
 }
 
-}  // namespace
-
-Result<chat::RenderInput> parse_conversation(Fields& fields) {
-  chat::RenderInput input;
-  TENON_TRY(parse_messages(fields, input));
-  TENON_TRY(fields.boolean("add_generation_prompt", input.add_generation_prompt));
-  if (const Json* kwargs = fields.find("chat_template_kwargs")) {
-    if (!kwargs->is_object()) return wrong("chat_template_kwargs", "must be an object");
-    input.kwargs = *kwargs;
-  }
-  return input;
-}
-
 // "reasoning_effort", which some templates read.
 Status parse_effort(Fields& fields, bool is_read, chat::RenderInput& input) {
   const Json* effort = fields.find("reasoning_effort");
@@ -395,6 +384,19 @@ Status parse_effort(Fields& fields, bool is_read, chat::RenderInput& input) {
     return wrong("reasoning_effort", "is also among 'chat_template_kwargs': give it once");
   }
   return {};
+}
+
+}  // namespace
+
+Result<chat::RenderInput> parse_conversation(Fields& fields) {
+  chat::RenderInput input;
+  TENON_TRY(parse_messages(fields, input));
+  TENON_TRY(fields.boolean("add_generation_prompt", input.add_generation_prompt));
+  if (const Json* kwargs = fields.find("chat_template_kwargs")) {
+    if (!kwargs->is_object()) return wrong("chat_template_kwargs", "must be an object");
+    input.kwargs = *kwargs;
+  }
+  return input;
 }
 
 Status parse_tool_list(Fields& fields, const chat::ReplyFormat& format, chat::RenderInput& out) {

@@ -7,8 +7,8 @@ namespace tenon::server {
 
 namespace {
 
-// The text to be tokenized: as it is given, or as the chat template renders it.
-Result<std::string> text_of(const Served& served, const chat::ReplyFormat& format, Fields& fields) {
+// A text as it is given, without ids, or what the chat template renders and its ids.
+Result<generate::EncodedPrompt> prompt_of(const Served& served, const chat::ReplyFormat& format, Fields& fields) {
   const Json* prompt = fields.find("prompt");
   const bool chat = fields.find("messages") != nullptr;
   if (prompt && chat) return wrong("messages", "cannot be given together with 'prompt'");
@@ -16,14 +16,13 @@ Result<std::string> text_of(const Served& served, const chat::ReplyFormat& forma
   if (prompt) {
     if (!prompt->is_string()) return wrong("prompt", "must be a string");
     TENON_TRY(fields.no_others());
-    return prompt->get<std::string>();
+    return generate::EncodedPrompt{.text = *prompt};
   }
   TENON_ASSIGN(chat::RenderInput input, parse_conversation(fields));
   TENON_TRY(parse_tool_list(fields, format, input));
   TENON_TRY(fields.no_others());
   if (!served.generator) return wrong("messages", "are for models that generate text: this one takes a 'prompt'");
-  TENON_ASSIGN(generate::EncodedPrompt encoded, served.generator->encode({std::move(input)}));
-  return std::move(encoded.text);
+  return served.generator->encode({std::move(input)});
 }
 
 }  // namespace
@@ -37,10 +36,13 @@ Result<Json> tokenize(const Served& served, const Json& body, int max_length, co
   bool special = !chat, names = false;
   TENON_TRY(fields.boolean("add_special_tokens", special));
   TENON_TRY(fields.boolean("return_token_strs", names));
-  TENON_ASSIGN(const std::string text, text_of(served, format, fields));
-  auto encoded = served.tokenizer().encode(text, special && served.add_special_tokens());
-  if (!encoded) return invalid(encoded.error().message, chat ? "messages" : "prompt");
-  const std::vector<std::int32_t> ids = std::move(*encoded);
+  TENON_ASSIGN(generate::EncodedPrompt prompt, prompt_of(served, format, fields));
+  std::vector<std::int32_t> ids = std::move(prompt.ids);
+  if (!chat || special) {
+    auto encoded = served.tokenizer().encode(prompt.text, special && served.add_special_tokens());
+    if (!encoded) return invalid(encoded.error().message, chat ? "messages" : "prompt");
+    ids = *std::move(encoded);
+  }
   Json strings = nullptr;
   if (names) {
     strings = Json::array();

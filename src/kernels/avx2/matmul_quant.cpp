@@ -170,6 +170,7 @@ template <class F, int kRows>
 struct Isa {
   static constexpr int kTileRows = 4;
   static constexpr int kUnpackBlocks = 3;
+  static constexpr bool kNextBlock = false;
 
   template <class F, int kRows>
   [[gnu::noinline]] static void tile(const quant::Tile& t) {

@@ -167,6 +167,7 @@ template <class F, int kRows>
 struct Isa {
   static constexpr int kTileRows = 6;
   static constexpr int kUnpackBlocks = 6;
+  static constexpr bool kNextBlock = true;  // by 4 to 14 % on Zen 4
 
   template <class F, int kRows>
   [[gnu::noinline]] static void tile(const quant::Tile& t) {

@@ -62,6 +62,7 @@ float minimum(const std::byte* header, const std::byte* block, int column) {
 struct Isa {
   static constexpr int kTileRows = 4;
   static constexpr int kUnpackBlocks = 1;
+  static constexpr bool kNextBlock = false;
 
   template <class F>
   static void unpack(const std::byte* weights, std::int64_t blocks, std::byte* out) {

@@ -10,6 +10,7 @@
 // An Isa has
 //   kTileRows                rows of the highest tile
 //   kUnpackBlocks            from this many row blocks on, unpacking into L1 is worth it; 1: always, also for 8 bits
+//   kNextBlock               one row of 8-bit weights is faster where it asks for the block after this one
 //   tile<Format, kRows>(t)   t.sums[kRows][kPanel] = or += the products of t.blocks blocks of K
 //   unpack<Format>(weights, blocks, out)   the same blocks as Format::Unpacked
 //   quantize(x, out)         32 floats to an ActivationBlock
@@ -146,9 +147,8 @@ class Matmul {
       const std::byte* from = weights + k / F::kSuper * F::kSuperBytes;
       if (unpack) Isa::template unpack<F>(from, blocks, scratch);
       // While it computes, each row block asks for a slice of the weights that come next, of this panel or another. One
-      // row block alone reads so fast that the hardware's own prefetching does better; but one row of 8-bit weights
-      // gains by a twelfth where it asks for the next block.
-      const bool one_row = F::kStoredBits == 8 && !unpack && layout.m == 1;
+      // row block alone reads so fast that the hardware's own prefetching does better, but for what kNextBlock says.
+      const bool one_row = Isa::kNextBlock && F::kStoredBits == 8 && !unpack && layout.m == 1;
       const std::int64_t slice = (bytes / (row_blocks * blocks) + 63) / 64 * 64;
       for (std::int64_t r = begin; r < end; ++r) {
         const std::int64_t ahead = bytes + (r - begin) * slice * blocks;
