@@ -31,6 +31,12 @@ scheduler::Options scheduler_options(const Options& options, const runtime::Limi
           .prefix_cache = options.prefix_cache};
 }
 
+std::vector<sampler::Scratch> scratches(int count, std::int64_t vocab_size) {
+  std::vector<sampler::Scratch> result;
+  for (int i = 0; i < count; ++i) result.emplace_back(vocab_size);
+  return result;
+}
+
 }  // namespace
 
 EngineLoop::EngineLoop(std::shared_ptr<runtime::Executable> executable, const Options& options, HugeBuffer kv,
@@ -43,7 +49,7 @@ EngineLoop::EngineLoop(std::shared_ptr<runtime::Executable> executable, const Op
       pool_(threads),
       builder_(batch_limits(executable_->limits())),
       draws_(static_cast<std::size_t>(executable_->limits().max_sampled_rows)),
-      scratches_(static_cast<std::size_t>(pool_.size())),
+      scratches_(scratches(pool_.size(), executable_->vocab_size())),
       pages_(options.num_pages),
       scheduler_(scheduler_options(options, executable_->limits(), executable_->kv_layout().page_bytes()), pages_,
                  std::move(clock)),
@@ -95,15 +101,18 @@ std::unique_ptr<EngineLoop::Active> EngineLoop::activate(Submission submission) 
   active->reads_only = request.max_tokens == 0;
   active->max_tokens =
       std::clamp<std::int64_t>(options_.max_length - length, 1, std::max<std::int64_t>(request.max_tokens, 1));
+  // What grows during a step has its place before: of a long reply, of its beginning.
+  const std::int64_t reply = std::min<std::int64_t>(active->max_tokens, 1024);
   active->tokens = std::move(request.prompt);
-  active->tokens.reserve(static_cast<std::size_t>(length + std::min<std::int64_t>(active->max_tokens, 1024)));
+  active->tokens.reserve(static_cast<std::size_t>(length + reply));
+  active->pages.reserve(length + reply);
   active->sampling = std::move(request.sampling);
   active->stop_token_ids = std::move(request.stop_token_ids);
   active->min_tokens = request.min_tokens;
   active->prompt_logprobs = request.prompt_logprobs;
   if (request.prompt_logprobs >= 0) active->logits_from = 0;
   if (active->sampling.penalizes()) {
-    active->history.begin(active->tokens, static_cast<std::size_t>(std::min<std::int64_t>(active->max_tokens, 1024)));
+    active->history.begin(active->tokens, static_cast<std::size_t>(reply));
   }
   active->matcher = std::move(request.matcher);
   active->sink = std::move(sink);

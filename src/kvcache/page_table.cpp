@@ -18,6 +18,11 @@ bool PageTable::grow(PagePool& pool, std::int64_t tokens) {
   return true;
 }
 
+void PageTable::reserve(std::int64_t tokens) {
+  pages_.reserve(static_cast<std::size_t>(pages_for(tokens)));
+  ids_.reserve(static_cast<std::size_t>(pages_for(tokens)));
+}
+
 void PageTable::append(Page page) {
   ids_.push_back(page.id());
   pages_.push_back(std::move(page));

@@ -24,6 +24,8 @@ class PageTable {
   std::int64_t missing(std::int64_t tokens) const;
   /// Adds pages until `tokens` positions fit; false, with nothing changed, if the pool has too few.
   bool grow(PagePool& pool, std::int64_t tokens);
+  /// So that it grows to `tokens` without allocating.
+  void reserve(std::int64_t tokens);
   /// Adds one page whose positions are computed already.
   void append(Page page);
   /// Page i is now this one, which holds the same.

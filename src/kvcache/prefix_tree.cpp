@@ -8,33 +8,42 @@
 namespace tenon::kvcache {
 
 struct PrefixTree::Node {
+  explicit Node(std::pmr::memory_resource* memory) : children(memory) {}
+
   Node* parent = nullptr;
   Page page;
   Children children;
   Children::iterator place{};  ///< in the parent's children
-  std::list<Node*>::iterator use{};
+  std::pmr::list<Node*>::iterator use{};
 };
 
 namespace {
 
-// Keys of the first level begin with the salt, as numbers that no token has.
-std::vector<std::int32_t> key_of(bool first_level, PrefixTree::Tokens tokens, std::string_view salt) {
-  std::vector<std::int32_t> key;
-  key.reserve(tokens.size() + (first_level ? salt.size() : 0));
-  if (first_level) {
-    for (const char c : salt) key.push_back(-1 - static_cast<unsigned char>(c));
-  }
-  key.insert(key.end(), tokens.begin(), tokens.end());
-  return key;
-}
-
-std::size_t common_prefix(const std::vector<std::int32_t>& a, const std::vector<std::int32_t>& b) {
+std::size_t common_prefix(std::span<const std::int32_t> a, std::span<const std::int32_t> b) {
   return static_cast<std::size_t>(std::ranges::mismatch(a, b).in1 - a.begin());
 }
 
 }  // namespace
 
-PrefixTree::PrefixTree(PagePool& pool) : pool_(pool), root_(std::make_unique<Node>()) {
+void PrefixTree::Destroy::operator()(Node* node) const {
+  std::pmr::polymorphic_allocator<>(memory).delete_object(node);
+}
+
+std::unique_ptr<PrefixTree::Node, PrefixTree::Destroy> PrefixTree::make_node() {
+  return {std::pmr::polymorphic_allocator<>(&memory_).new_object<Node>(&memory_), Destroy{&memory_}};
+}
+
+// Keys of the first level begin with the salt, as numbers that no token has.
+PrefixTree::Key PrefixTree::key_of(Node* at, Tokens tokens, std::string_view salt) {
+  if (at != nullptr) salt = {};
+  Key key(&memory_);
+  key.reserve(tokens.size() + salt.size());
+  for (const char c : salt) key.push_back(-1 - static_cast<unsigned char>(c));
+  key.insert(key.end(), tokens.begin(), tokens.end());
+  return key;
+}
+
+PrefixTree::PrefixTree(PagePool& pool) : pool_(pool), root_(make_node()) {
   pool_.set_cache([this] { evict_one(); });
 }
 
@@ -55,13 +64,13 @@ const Page& PrefixTree::page_of(const Node* node) { return node->page; }
 PrefixTree::Node* PrefixTree::find(Node* at, Tokens tokens, std::string_view salt) {
   TENON_CHECK(tokens.size() >= static_cast<std::size_t>(tensor::kPageTokens));
   Children& children = children_of(at);
-  const auto found = children.find(key_of(at == nullptr, tokens.first(tensor::kPageTokens), salt));
+  const auto found = children.find(key_of(at, tokens.first(tensor::kPageTokens), salt));
   return found == children.end() ? nullptr : found->second.get();
 }
 
 std::optional<PrefixTree::Partial> PrefixTree::find_partial(Node* at, Tokens tokens, std::string_view salt) {
   Children& children = children_of(at);
-  const Key key = key_of(at == nullptr, tokens, salt);
+  const Key key = key_of(at, tokens, salt);
   const std::size_t salted = key.size() - tokens.size();
   // In lexicographic order the key with the longest common prefix is a neighbour.
   const auto after = children.lower_bound(key);
@@ -87,12 +96,12 @@ PrefixTree::Node* PrefixTree::insert(Node* at, Tokens tokens, std::string_view s
     if (found->page.id() != pages.page(index).id()) pages.replace(index, found->page.share());
     return found;
   }
-  return add(at, key_of(at == nullptr, tokens, salt), pages.page(index).share());
+  return add(at, key_of(at, tokens, salt), pages.page(index).share());
 }
 
 void PrefixTree::insert_partial(Node* at, Tokens tokens, std::string_view salt, const Page& page) {
   Children& children = children_of(at);
-  Key key = key_of(at == nullptr, tokens, salt);
+  Key key = key_of(at, tokens, salt);
   const auto after = children.lower_bound(key);
   if (after != children.end() && common_prefix(after->first, key) == key.size()) return;  // it has these and more
   add(at, std::move(key), page.share());
@@ -108,7 +117,7 @@ PrefixTree::Node* PrefixTree::add(Node* at, Key key, Page page) {
       remove(before->second.get());
     }
   }
-  auto node = std::make_unique<Node>();
+  auto node = make_node();
   Node* const result = node.get();
   result->parent = at;
   result->page = std::move(page);

@@ -5,9 +5,9 @@
 #include <list>
 #include <map>
 #include <memory>
+#include <memory_resource>
 #include <optional>
 #include <span>
-#include <string>
 #include <string_view>
 #include <vector>
 
@@ -56,17 +56,24 @@ class PrefixTree {
   std::int64_t nodes() const { return static_cast<std::int64_t>(by_use_.size()); }
 
  private:
-  using Key = std::vector<std::int32_t>;
-  using Children = std::map<Key, std::unique_ptr<Node>>;
+  using Key = std::pmr::vector<std::int32_t>;
+  struct Destroy {
+    std::pmr::memory_resource* memory;
+    void operator()(Node* node) const;
+  };
+  using Children = std::pmr::map<Key, std::unique_ptr<Node, Destroy>>;
 
+  Key key_of(Node* at, Tokens tokens, std::string_view salt);
+  std::unique_ptr<Node, Destroy> make_node();
   Children& children_of(Node* at);
   Node* add(Node* at, Key key, Page page);
   void remove(Node* node);
   void evict_one();
 
   PagePool& pool_;
-  std::unique_ptr<Node> root_;
-  std::list<Node*> by_use_;  ///< the most recent first
+  std::pmr::unsynchronized_pool_resource memory_;  ///< of all nodes: as they come and go, a step allocates nothing
+  std::unique_ptr<Node, Destroy> root_;
+  std::pmr::list<Node*> by_use_{&memory_};  ///< the most recent first
 };
 
 }  // namespace tenon::kvcache

@@ -55,6 +55,13 @@ struct Sampled {
 
 /// Buffers that keep their capacity between calls; what is in them never matters.
 struct Scratch {
+  Scratch() = default;
+  /// With room for all that `vocab_size` logits need.
+  explicit Scratch(std::int64_t vocab_size) {
+    const auto count = static_cast<std::size_t>(vocab_size);
+    adjusted.reserve(count), scaled.reserve(count), members.reserve(count), work.reserve(count);
+  }
+
   std::vector<float> adjusted, scaled;
   std::vector<std::pair<float, std::int32_t>> members, work;
 };
