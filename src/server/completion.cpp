@@ -109,7 +109,7 @@ void Completion::begin_stream() {
   if (std::exchange(begun_, true)) return;
   exchange_->begin_events();
   for (std::size_t i = 0; identity_.chat && i < choices_.size(); ++i) {
-    exchange_->send_event(dump(first_chunk(identity_, static_cast<int>(i), continuous_usage())));
+    send_chunk(first_chunk(identity_, static_cast<int>(i), continuous_usage()));
   }
 }
 
@@ -136,7 +136,7 @@ Status Completion::start_choices(const generate::Generator& generator, const Par
       one.sampling.seed = sampler::choice_seed(one.sampling.seed, i);
       // The sink runs on the engine thread; deltas reach this object on the I/O thread, after start() has returned.
       auto sink = [self = shared_from_this(), exchange = exchange_, index](const generate::Delta& delta) {
-        exchange->post([self, index, delta]() mutable { self->on_delta(index, std::move(delta)); });
+        exchange->post([self, index, delta = delta]() mutable { self->on_delta(index, std::move(delta)); });
       };
       starts.push_back({std::move(one), std::move(sink)});
     }
@@ -266,8 +266,13 @@ void Completion::send(std::size_t index, const generate::Delta& delta) {
     chunk.index = static_cast<int>(index);
     const bool empty = chunk.text.empty() && chunk.reasoning.empty() && chunk.tool_calls.empty() &&
                        chunk.logprobs.is_null() && !chunk.finish_reason;
-    if (!empty) exchange_->send_event(dump(choice_chunk(identity_, chunk, continuous_usage())));
+    if (!empty) send_chunk(choice_chunk(identity_, chunk, continuous_usage()));
   }
+}
+
+void Completion::send_chunk(Json chunk) {
+  if (include_usage_ && !continuous_usage_) chunk["usage"] = nullptr;  // it comes with the last chunk
+  exchange_->send_event(dump(chunk));
 }
 
 Json Completion::take_logprobs(Choice& choice) {

@@ -57,6 +57,7 @@ class Completion : public std::enable_shared_from_this<Completion> {
   ChoiceJson take_call(Choice& choice, const chat::ReplyPart& part);
   void keep(Choice& choice, const generate::Delta& delta);
   void send(std::size_t index, const generate::Delta& delta);
+  void send_chunk(Json chunk);
   Json take_logprobs(Choice& choice);
   void fail(const generate::Delta& last);
   void finish();

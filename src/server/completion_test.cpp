@@ -86,7 +86,8 @@ class FakeExchange final : public Exchange {
 
 class CompletionTest : public testing::Test {
  protected:
-  void start(bool stream, bool parallel = true, int n = 1, bool usage = false) {
+  enum class Usage : std::uint8_t { kNone, kLast, kContinuous };
+  void start(bool stream, bool parallel = true, int n = 1, Usage usage = Usage::kNone) {
     const generate::Generator generator({.engine = engine_,
                                          .tokenizer = std::make_shared<Bytes>(),
                                          .chat_template = std::make_shared<Template>(),
@@ -94,7 +95,8 @@ class CompletionTest : public testing::Test {
     ParsedRequest request;
     request.prompts.push_back({chat::RenderInput{}});
     request.stream = stream;
-    request.include_usage = request.continuous_usage = usage;
+    request.include_usage = usage != Usage::kNone;
+    request.continuous_usage = usage == Usage::kContinuous;
     request.n = n;
     request.tools = {"f", "g"};
     request.parallel_tool_calls = parallel;
@@ -196,7 +198,7 @@ TEST_F(CompletionTest, AnAnswerInJsonIsStreamedBeforeTheReplyEnds) {
 }
 
 TEST_F(CompletionTest, EveryChunkHasTheUsageSoFarWhereItIsWanted) {
-  start(true, true, 2, true);
+  start(true, true, 2, Usage::kContinuous);
   engine_->emit(0, "ab");
   engine_->emit(1, "cde");
   std::vector<int> tokens;
@@ -209,6 +211,14 @@ TEST_F(CompletionTest, EveryChunkHasTheUsageSoFarWhereItIsWanted) {
   }
   // Two first chunks, "a", "b", the end, "c", "d", "e", the end, and the usage at last.
   EXPECT_THAT(tokens, ElementsAre(0, 0, 1, 2, 2, 3, 4, 5, 5, 5));
+}
+
+TEST_F(CompletionTest, TheUsageOfTheLastChunkIsNullInTheOthers) {
+  start(true, true, 1, Usage::kLast);
+  engine_->emit(0, "ab");
+  ASSERT_EQ(exchange_->events.size(), 6u);  // the first, "a", "b", the end, the usage, [DONE]
+  for (std::size_t i = 0; i < 4; ++i) EXPECT_EQ(Json::parse(exchange_->events[i]).at("usage"), nullptr);
+  EXPECT_EQ(Json::parse(exchange_->events[4])["usage"]["completion_tokens"], 2);
 }
 
 TEST_F(CompletionTest, ChunksHaveNoUsageElse) {
