@@ -72,6 +72,7 @@ TEST_F(HubId, AnEmbedderGivesTheVectorsOfItsDirectory) {
   EXPECT_THAT(bare.err,
               HasSubstr("has no modules.json, so its vectors are the mean of the tokens' states, not normal"));
 
+  hub_.sync();
   hub_.files = all;
   hub_.sync();
   const Finished got = run({"encode", "org/name", "-t", "w4 w5"});

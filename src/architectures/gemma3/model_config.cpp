@@ -8,9 +8,8 @@ namespace {
 constexpr double kGlobalTheta = 1000000.0, kLocalTheta = 10000.0;
 
 std::vector<bool> sliding_layers(model::ConfigReader& config, int num_hidden_layers) {
-  // Of the two spellings the second is what transformers writes back.
-  const int other = config.integer_or("_sliding_window_pattern", 6);
-  const int pattern = config.integer_or("sliding_window_pattern", other);
+  const int pattern = config.integer_or("sliding_window_pattern", 6);
+  config.accept("_sliding_window_pattern");  // transformers writes it back, but does not read it
   const std::vector<std::string> layer_types = config.layer_types(num_hidden_layers);
   std::vector<bool> result;
   for (int layer = 0; layer < num_hidden_layers; ++layer) {

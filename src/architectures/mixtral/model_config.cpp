@@ -22,7 +22,7 @@ std::shared_ptr<model::ModelConfig> parse_config(model::ConfigReader& config) {
   config.accept("router_jitter_noise");  // of training
   c->tie_word_embeddings = config.boolean_or("tie_word_embeddings", false);
   config.check_heads(c->num_attention_heads, c->num_key_value_heads, c->head_dim);
-  c->rope = config.rope(c->head_dim, c->max_position_embeddings);
+  c->rope = config.rope(c->head_dim, c->max_position_embeddings, 1000000.0);
   c->max_length_limit = nn::rope_context_limit(c->rope);
   return c;
 }

@@ -50,6 +50,11 @@ void read_rope(model::ConfigReader& config, Config& c) {
               ErrorCode::kUnsupported);
     return;
   }
+  const std::string original = std::to_string(c.original_max_position_embeddings);
+  config.note(
+      "LongRoPE: a context of more than " + original +
+      " tokens takes long_factor for every prompt, as in vLLM; transformers takes short_factor for those of up to " +
+      original + ", as --max-length " + original + " does");
   c.short_factor = rope.numbers("short_factor");
   c.long_factor = rope.numbers("long_factor");
   check_factors(rope, "short_factor", c.short_factor, c.rope.head_dim);
@@ -93,6 +98,7 @@ std::shared_ptr<model::ModelConfig> parse_config(model::ConfigReader& config) {
   if (config.boolean_or("attention_bias", false)) {
     config.fail("attention_bias", "is true, but this architecture has no biases", ErrorCode::kUnsupported);
   }
+  config.accept("full_attn_mod"), config.accept("interpolate_factor");  // of Phi-4-mini; transformers reads neither
   config.check_heads(c->num_attention_heads, c->num_key_value_heads, c->head_dim);
   read_rope(config, *c);
   return c;

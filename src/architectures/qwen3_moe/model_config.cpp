@@ -44,6 +44,17 @@ std::shared_ptr<model::ModelConfig> parse_config(model::ConfigReader& config) {
   c->norm_topk_prob = config.boolean_or("norm_topk_prob", false);
   c->sparse = sparse_layers(config, c->num_hidden_layers);
   config.accept("max_window_layers");  // the reference does not read it for this class
+  // Qwen3-Coder states what every model of this class has.
+  if (config.has("use_qk_norm") && !config.boolean_or("use_qk_norm", true)) {
+    config.fail("use_qk_norm", "is false, but this architecture normalizes queries and keys", ErrorCode::kUnsupported);
+  }
+  if (config.has("qkv_bias") && config.boolean_or("qkv_bias", false) != c->attention_bias) {
+    config.fail("qkv_bias", "is not attention_bias, which transformers reads");
+  }
+  if (config.has("shared_expert_intermediate_size") && config.integer("shared_expert_intermediate_size", 0) != 0) {
+    config.fail("shared_expert_intermediate_size", "is not 0, but this architecture has no shared expert",
+                ErrorCode::kUnsupported);
+  }
   const std::optional<int> sliding_window = config.optional_integer("sliding_window");
   if (config.boolean_or("use_sliding_window", false)) c->sliding_window = sliding_window.value_or(4096);
   c->tie_word_embeddings = config.boolean_or("tie_word_embeddings", false);
