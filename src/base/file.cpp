@@ -28,7 +28,7 @@ struct FileDescriptor {
 };
 
 Result<std::size_t> open_regular(const std::string& path, FileDescriptor& out) {
-  out.fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  out.fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);  // a pipe would wait for somebody who writes
   if (out.fd < 0) return fail(code_of(errno), path + ": cannot open: " + std::strerror(errno));
   struct stat info{};
   if (::fstat(out.fd, &info) != 0) return fail(code_of(errno), path + ": cannot stat: " + std::strerror(errno));

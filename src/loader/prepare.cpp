@@ -153,13 +153,22 @@ Result<Embedding> describe_embedding(const PreparedModel& prepared, const Json& 
   return embedding;
 }
 
+// The architecture's own code, which may be a plug-in's: whatever it throws is its error.
 Status build(PreparedModel& prepared, model::Task task) {
+  const model::Architecture& architecture = *prepared.entry.architecture;
+  const std::string name(architecture.name);
   prepared.graph = std::make_unique<graph::Graph>();
   try {
+    prepared.model = architecture.make_model(prepared.config);
+    if (prepared.model == nullptr) return invalid("the architecture " + name + " makes no model");
+    prepared.kv_layout.layers = prepared.model->kv_parameters();
     prepared.model->build({*prepared.graph, prepared.kv_layout, prepared.max_length, task});
   } catch (const graph::GraphError& error) {
-    return invalid("the graph of " + std::string(prepared.entry.architecture->name) +
-                   " cannot be built: " + error.what());
+    return invalid("the graph of " + name + " cannot be built: " + error.what());
+  } catch (const std::exception& exception) {
+    return invalid("the architecture " + name + " threw an exception: " + exception.what());
+  } catch (...) {
+    return invalid("the architecture " + name + " threw an exception that is no std::exception");
   }
   return {};
 }
@@ -193,8 +202,6 @@ Result<PreparedModel> prepare(const LoadOptions& options, bool strict) {
   const bool embeds = task == model::Task::kEmbedding;
   TENON_ASSIGN(prepared.max_length,
                choose_text_length(options.max_length, *prepared.config, embeds ? source.directory : std::string()));
-  prepared.model = architecture.make_model(prepared.config);
-  prepared.kv_layout.layers = prepared.model->kv_parameters();
   TENON_TRY(build(prepared, task));
 
   if (prepared.checkpoint != nullptr) {

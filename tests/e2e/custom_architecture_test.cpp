@@ -147,6 +147,21 @@ TEST_F(CustomArchitecture, ACrashWhileLoading) {
               AllOf(HasSubstr("crashing: plug-in "), HasSubstr("crashed (Aborted)"), HasSubstr("while it was loaded")));
 }
 
+TEST_F(CustomArchitecture, AnExceptionWhileLoadingOrBuilding) {
+  const fs::path loading = plugin(
+      "throwing", "Throwing", "static const int thrown = [] { throw std::runtime_error(\"boom\"); return 1; }();\n");
+  const std::string said = refusal({loading});
+  EXPECT_THAT(said, AllOf(HasSubstr("throwing: plug-in "), HasSubstr("threw an exception while it was loaded: boom")));
+  EXPECT_EQ(std::ranges::count(said, '\n'), 1);
+
+  const fs::path model = folder("of_nothing");
+  write(model / "config.json", R"({"architectures": ["MakesNothing"]})");
+  const fs::path nothing = plugin("nothing", "MakesNothing");
+  const Finished end = run({"inspect", model.string(), "--custom-architectures", nothing.string()}, kCompileSeconds);
+  EXPECT_EQ(end.status, 1);
+  EXPECT_THAT(end.err, HasSubstr("the architecture MakesNothing makes no model"));
+}
+
 TEST_F(CustomArchitecture, AnEndlessLoopWhileLoading) {
   const fs::path path = plugin("looping", "Looping",
                                "static const int loop = [] { for (volatile int i = 0;; i = i + 1) {} return 1; }();\n");

@@ -1,5 +1,6 @@
 // How a plug-in is built: what is no source, CMake projects, whose files they may be, and how long an edit takes.
 #include <gmock/gmock.h>
+#include <sys/stat.h>
 
 #include <algorithm>
 #include <chrono>
@@ -53,6 +54,31 @@ TEST_F(PluginBuild, OfACompilersOutputAsMuchAsAnybodyReads) {
   EXPECT_LT(said.size(), 70'000u);
 }
 
+TEST_F(PluginBuild, InAFolderOfAnyName) {
+  const fs::path above = folder("a #1 of $HOME");
+  fs::rename(plugin("named", "Named"), above / "named");
+  write(above / "named" / "named.h", "// nothing\n");
+  write(above / "named" / "model.cpp", "#include \"named.h\"\n");
+  const Finished listed = list({above / "named"});
+  EXPECT_EQ(listed.status, 0) << listed.err;
+  EXPECT_THAT(listed.out, HasSubstr("Named"));
+}
+
+TEST_F(PluginBuild, APipeInPlaceOfASource) {
+  const fs::path path = plugin("piped", "Piped");
+  ASSERT_EQ(mkfifo((path / "model.cpp").c_str(), 0600), 0);
+  EXPECT_THAT(refusal({path}), HasSubstr("model.cpp: not a regular file"));
+}
+
+TEST_F(PluginBuild, ACompilerThatSaysNothing) {
+  const fs::path path = plugin("silent", "Silent");
+  setenv("CXX", "/bin/true", 1);
+  const std::string said = refusal({path});
+  unsetenv("CXX");
+  EXPECT_THAT(said, AllOf(HasSubstr("silent does not compile"), HasSubstr("No such file or directory"),
+                          HasSubstr("/bin/true")));
+}
+
 TEST_F(PluginBuild, ACMakeProjectThatMakesNoPluginOrTwo) {
   const fs::path path = cmake_project("made", "");
   const auto must_call = AllOf(HasSubstr(path.string()), HasSubstr("CMakeLists.txt"),
@@ -96,7 +122,8 @@ TEST_F(PluginBuild, ACMakeProjectAndItsLibraryAgreeWithTheReference) {
     if (!name.starts_with("glm4-") || !name.ends_with(".so")) continue;
     if (made.empty() || entry.last_write_time() > fs::last_write_time(made)) made = entry.path();
   }
-  fs::copy_file(made, library);
+  fs::copy_file(made, library.string() + ".1");
+  fs::create_symlink("glm4.so.1", library);  // as libraries are installed
   verify(library);
 }
 

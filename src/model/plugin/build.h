@@ -12,6 +12,9 @@ namespace tenon::model {
 /// $XDG_CACHE_HOME/tenon/plugins, or ~/.cache/tenon/plugins; made if need be, for this user alone.
 Result<std::filesystem::path> plugin_cache();
 
+/// Moves a finished file of the cache to its name, whole: it is on the disk before it has that name.
+Status publish(const std::filesystem::path& temporary, const std::filesystem::path& path);
+
 /// While it lives, no other process builds `folder`.
 class BuildLock {
  public:

@@ -70,14 +70,15 @@ struct Unit {
   Status status;
 };
 
-// The files of a make rule ("x.o: a.cpp \\\n a.h"), whose blanks within names are escaped.
+// The files of a make rule ("x.o: a.cpp \\\n a.h"), in whose names blanks, '#' and '$' are escaped.
 std::vector<fs::path> prerequisites(const std::string& rule) {
   std::vector<fs::path> files;
   std::string name;
   const auto begin = rule.find(": ");
   for (std::size_t i = begin == std::string::npos ? rule.size() : begin + 1; i <= rule.size(); ++i) {
     const char c = i < rule.size() ? rule[i] : '\n';
-    if (c == '\\' && i + 1 < rule.size() && rule[i + 1] == ' ') {
+    const char next = i + 1 < rule.size() ? rule[i + 1] : '\n';
+    if ((c == '\\' && (next == ' ' || next == '\t' || next == '#')) || (c == '$' && next == '$')) {
       name += rule[++i];
     } else if (c == ' ' || c == '\n') {
       if (!name.empty() && name != "\\") files.emplace_back(name);
@@ -102,8 +103,9 @@ Status compile(const Compiler& compiler, const Words& flags, const std::vector<f
   fs::remove(rule, ignored);
   if (!finished.ok()) {
     fs::remove(temporary, ignored);
-    return invalid(finished.timed_out ? unit.source.string() + " did not compile within ten minutes\n"
-                                      : finished.output);
+    if (finished.timed_out) return invalid(unit.source.string() + " did not compile within ten minutes\n");
+    return invalid(!finished.output.empty() ? finished.output
+                                            : unit.source.string() + ": the compiler failed without a word\n");
   }
   if (!finished.output.empty()) TENON_LOG_WARN("{}", quoted(finished.output));
   // An object made with a file that its name says nothing of would be found again after that file changed.
@@ -113,8 +115,11 @@ Status compile(const Compiler& compiler, const Words& flags, const std::vector<f
     return invalid(unit.source.string() + " includes " + file.string() +
                    ": an architecture includes headers of its own folder (.h, .hpp, .inc, .def) and of the SDK only\n");
   }
-  fs::rename(temporary, unit.object, ignored);
-  return ignored ? Status(fail(ErrorCode::kInternal, "cannot write " + unit.object.string())) : Status();
+  if (auto published = publish(temporary, unit.object); !published) {
+    return invalid(published.error().message + "; what " + compiler.words[0] + " made of " + unit.source.string() +
+                   " should be there\n");
+  }
+  return {};
 }
 
 Result<std::vector<fs::path>> files_of(const fs::path& folder, const std::vector<std::string>& extensions) {
@@ -243,7 +248,7 @@ Result<std::string> build_folder(const fs::path& folder, const SdkLocation& sdk)
   if (!finished.ok()) {
     return invalid("custom architecture " + folder.string() + " cannot be linked:\n" + quoted(finished.output));
   }
-  fs::rename(temporary, library, ignored);
+  TENON_TRY(publish(temporary, library));
   return library.string();
 }
 
@@ -277,8 +282,8 @@ Result<std::string> build_cmake_project(const fs::path& folder, const SdkLocatio
   if (find_library(library)) return library.string();
   const fs::path temporary = library.string() + "." + std::to_string(::getpid());
   fs::copy_file(libraries.front(), temporary, fs::copy_options::overwrite_existing, error);
-  if (!error) fs::rename(temporary, library, error);
-  if (error) return fail(ErrorCode::kInternal, "cannot write " + library.string() + ": " + error.message());
+  if (error) return fail(ErrorCode::kInternal, "cannot write " + temporary.string() + ": " + error.message());
+  TENON_TRY(publish(temporary, library));
   return library.string();
 }
 

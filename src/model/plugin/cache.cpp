@@ -5,8 +5,10 @@
 
 #include <cerrno>
 #include <chrono>
+#include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <string>
 
 #include "base/log.h"
 #include "base/sha256.h"
@@ -20,14 +22,14 @@ namespace fs = std::filesystem;
 
 constexpr auto kKept = std::chrono::hours(24 * 30);
 
-// What was not used for a month. Another process may do the same: errors do not matter.
+// What was not used for a month, be it what a killed compiler left. Locks stay: they are empty, and others may hold
+// them. Another process may do the same: errors do not matter.
 void prune(const fs::path& cache) {
   std::error_code ignored;
   const auto oldest = fs::file_time_type::clock::now() - kKept;
   for (const fs::directory_entry& entry : fs::directory_iterator(cache, ignored)) {
-    const auto extension = entry.path().extension();
-    if ((extension == ".o" || extension == ".so") && entry.last_write_time(ignored) < oldest) {
-      fs::remove(entry.path(), ignored);
+    if (entry.path().extension() != ".lock" && entry.last_write_time(ignored) < oldest) {
+      fs::remove_all(entry.path(), ignored);
     }
   }
 }
@@ -57,6 +59,15 @@ Result<fs::path> plugin_cache() {
   TENON_TRY(check_trusted(canonical));
   prune(canonical);
   return canonical;
+}
+
+Status publish(const fs::path& temporary, const fs::path& path) {
+  const int fd = ::open(temporary.c_str(), O_RDONLY | O_CLOEXEC);
+  const bool written = fd >= 0 && ::fsync(fd) == 0 && std::rename(temporary.c_str(), path.c_str()) == 0;
+  const std::string reason = std::strerror(errno);
+  if (fd >= 0) ::close(fd);
+  if (written) return {};
+  return fail(ErrorCode::kInternal, "cannot write " + path.string() + ": " + reason);
 }
 
 Result<BuildLock> BuildLock::take(const fs::path& cache, const fs::path& folder) {

@@ -12,6 +12,7 @@
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
+#include <exception>
 #include <string_view>
 
 #include "base/file.h"
@@ -22,6 +23,18 @@ namespace tenon::model {
 namespace {
 
 constexpr std::chrono::seconds kProbeLimit{10};
+
+// What loading it says; its initialisers and architecture() are the plug-in's own code.
+std::string tried(const std::string& library) {
+  try {
+    const auto opened = open_plugin(library);
+    return opened ? "+" : "-" + opened.error().message;
+  } catch (const std::exception& exception) {
+    return "-plug-in " + library + " threw an exception while it was loaded: " + exception.what();
+  } catch (...) {
+    return "-plug-in " + library + " threw an exception while it was loaded";
+  }
+}
 
 // The dynamic linker's words, with the name of a missing function as C++ spells it.
 std::string explained(std::string message) {
@@ -69,7 +82,9 @@ Status check_abi(const std::string& library) {
 }
 
 Result<OpenedPlugin> open_plugin(const std::string& library) {
-  void* handle = ::dlopen(library.c_str(), RTLD_NOW | RTLD_LOCAL);
+  // Its declaration promises that nothing is thrown, but initialisers may: the compiler must not rely on it.
+  void* (*volatile const load)(const char*, int) = ::dlopen;
+  void* handle = load(library.c_str(), RTLD_NOW | RTLD_LOCAL);
   if (handle == nullptr) return invalid("plug-in " + library + " cannot be loaded: " + explained(::dlerror()));
   const auto* family = static_cast<const char*>(::dlsym(handle, "tenon_plugin_family"));
   using Function = const Architecture* (*)();
@@ -94,8 +109,7 @@ Status probe_plugin(const std::string& library) {
   }
   if (pid == 0) {
     ::prctl(PR_SET_PDEATHSIG, SIGKILL);
-    const auto opened = open_plugin(library);
-    const std::string answer = opened ? "+" : "-" + opened.error().message;
+    const std::string answer = tried(library);
     const ssize_t written = ::write(pipe[1], answer.data(), answer.size());
     ::_exit(written < 0);
   }

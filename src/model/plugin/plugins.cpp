@@ -13,10 +13,15 @@ namespace {
 
 namespace fs = std::filesystem;
 
+// "name.so", or "name.so.1", to which a link of the first name often leads.
+bool is_library_name(const std::string& name) {
+  return name.ends_with(".so") || name.find(".so.") != std::string::npos;
+}
+
 Result<std::string> library_of(const fs::path& path) {
   std::error_code error;
   if (fs::is_regular_file(path, error)) {
-    if (path.extension() == ".so") return path.string();
+    if (is_library_name(path.filename().string())) return path.string();
     return invalid("custom architecture " + path.string() + " is neither a folder nor a .so: name the folder it is in");
   }
   if (!fs::is_directory(path, error)) {
