@@ -8,6 +8,7 @@
 #include "loader/sentence_files.h"
 #include "loader/source.h"
 #include "loader/text_assets.h"
+#include "model/build_model.h"
 
 namespace tenon::loader {
 namespace {
@@ -153,26 +154,6 @@ Result<Embedding> describe_embedding(const PreparedModel& prepared, const Json& 
   return embedding;
 }
 
-// The architecture's own code, which may be a plug-in's: whatever it throws is its error.
-Status build(PreparedModel& prepared, model::Task task) {
-  const model::Architecture& architecture = *prepared.entry.architecture;
-  const std::string name(architecture.name);
-  prepared.graph = std::make_unique<graph::Graph>();
-  try {
-    prepared.model = architecture.make_model(prepared.config);
-    if (prepared.model == nullptr) return invalid("the architecture " + name + " makes no model");
-    prepared.kv_layout.layers = prepared.model->kv_parameters();
-    prepared.model->build({*prepared.graph, prepared.kv_layout, prepared.max_length, task});
-  } catch (const graph::GraphError& error) {
-    return invalid("the graph of " + name + " cannot be built: " + error.what());
-  } catch (const std::exception& exception) {
-    return invalid("the architecture " + name + " threw an exception: " + exception.what());
-  } catch (...) {
-    return invalid("the architecture " + name + " threw an exception that is no std::exception");
-  }
-  return {};
-}
-
 }  // namespace
 
 Result<PreparedModel> prepare(const LoadOptions& options, bool strict) {
@@ -202,7 +183,9 @@ Result<PreparedModel> prepare(const LoadOptions& options, bool strict) {
   const bool embeds = task == model::Task::kEmbedding;
   TENON_ASSIGN(prepared.max_length,
                choose_text_length(options.max_length, *prepared.config, embeds ? source.directory : std::string()));
-  TENON_TRY(build(prepared, task));
+  prepared.graph = std::make_unique<graph::Graph>();
+  TENON_ASSIGN(prepared.model, model::build_model(architecture, prepared.config, prepared.max_length, task,
+                                                  *prepared.graph, prepared.kv_layout));
 
   if (prepared.checkpoint != nullptr) {
     const auto format = prepared.checkpoint->format();

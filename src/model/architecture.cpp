@@ -66,7 +66,7 @@ bool serves(const Architecture& architecture, std::string_view class_name) {
 Result<std::shared_ptr<const ModelConfig>> parse_config(const Architecture& architecture, const Json& json) {
   ConfigReader reader(json, std::string(architecture.name));
   std::shared_ptr<ModelConfig> config = architecture.parse_config(reader);
-  TENON_CHECK(config, "parse_config of " + std::string(architecture.name) + " returned null");
+  if (!config) return invalid("parse_config of the architecture " + std::string(architecture.name) + " returned null");
   config->eos_token_ids = reader.token_ids("eos_token_id");
   config->bos_token_ids = reader.token_ids("bos_token_id");
   if (config->max_length_limit == 0) config->max_length_limit = config->max_position_embeddings;

@@ -15,7 +15,7 @@ enum class Task : std::uint8_t { kTextGeneration, kEmbedding };
 struct BuildContext {
   graph::Graph& graph;
   const tensor::KvLayout& kv_layout;  ///< its layers are kv_parameters()
-  int max_length;                     ///< the context that is served; only dynamic rope scaling depends on it
+  int max_length;  ///< the context that is served; only dynamic rope scaling and LongRoPE depend on it
   Task task = Task::kTextGeneration;  ///< the architecture's, or the other one that it supports too
 };
 

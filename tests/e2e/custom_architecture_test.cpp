@@ -159,7 +159,7 @@ TEST_F(CustomArchitecture, AnExceptionWhileLoadingOrBuilding) {
   const fs::path nothing = plugin("nothing", "MakesNothing");
   const Finished end = run({"inspect", model.string(), "--custom-architectures", nothing.string()}, kCompileSeconds);
   EXPECT_EQ(end.status, 1);
-  EXPECT_THAT(end.err, HasSubstr("the architecture MakesNothing makes no model"));
+  EXPECT_THAT(end.err, HasSubstr("make_model of the architecture MakesNothing returned null"));
 }
 
 TEST_F(CustomArchitecture, AnEndlessLoopWhileLoading) {

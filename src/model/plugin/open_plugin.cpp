@@ -56,9 +56,12 @@ Status check_complete(const OpenedPlugin& plugin, const std::string& library) {
                         : a.parse_config == nullptr ? "parse_config"
                         : a.make_model == nullptr   ? "make_model"
                         : a.adapters.empty()        ? "adapters"
+                        : a.encodings.empty()       ? "encodings"
                                                     : nullptr;
-  if (missing == nullptr) return {};
-  return invalid("the architecture of plug-in " + library + " does not say its ." + missing);
+  if (missing != nullptr) return invalid("the architecture of plug-in " + library + " does not say its ." + missing);
+  if (std::ranges::count(a.encodings, a.default_encoding) != 0) return {};
+  return invalid("the architecture of plug-in " + library + " has the .default_encoding " + name(a.default_encoding) +
+                 ", which is none of its .encodings");
 }
 
 }  // namespace

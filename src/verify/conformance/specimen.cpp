@@ -3,6 +3,7 @@
 #include <cstring>
 #include <numeric>
 
+#include "model/build_model.h"
 #include "verify/conformance/random_rows.h"
 
 namespace tenon::verify {
@@ -67,13 +68,9 @@ Result<std::unique_ptr<Specimen>> Specimen::build(const model::Architecture& arc
   specimen->json = config;
   specimen->json["architectures"] = Json::array({std::string(architecture.name)});
   TENON_ASSIGN(specimen->config, model::parse_config(architecture, config));
-  specimen->model = architecture.make_model(specimen->config);
-  specimen->layout.layers = specimen->model->kv_parameters();
-  try {
-    specimen->model->build({specimen->graph, specimen->layout, specimen->config->max_position_embeddings});
-  } catch (const graph::GraphError& error) {
-    return invalid("the graph of " + std::string(architecture.name) + " cannot be built: " + error.what());
-  }
+  TENON_ASSIGN(specimen->model,
+               model::build_model(architecture, specimen->config, specimen->config->max_position_embeddings,
+                                  architecture.task, specimen->graph, specimen->layout));
   constexpr std::int64_t kLargest = std::int64_t{1} << 26;
   if (const std::int64_t parameters = specimen->parameters(); parameters > kLargest) {
     return invalid("the config is of a model of " + std::to_string(parameters) +
