@@ -1,6 +1,7 @@
 // What commands that embed share.
 #include <CLI/CLI.hpp>
 
+#include "base/log.h"
 #include "cli/cli.h"
 #include "cli/validators.h"
 
@@ -21,6 +22,8 @@ Result<std::shared_ptr<const generate::Embedder>> make_embedder(const Assembly& 
   if (options.max_queue_size > 0) queue.max_queued_texts = static_cast<std::size_t>(options.max_queue_size);
   parts.encoder = std::make_shared<engine::EncoderLoop>(std::move(encoder), queue);
   parts.add_special_tokens = model.text.add_bos_token;
+  parts.prompt = embedding.prompt;
+  if (!parts.prompt.empty()) TENON_LOG_INFO("every text is embedded as \"{}\" and itself", parts.prompt);
   parts.matryoshka = {.allowed = embedding.matryoshka || options.matryoshka,
                       .dimensions = embedding.matryoshka_dimensions};
   return std::make_shared<const generate::Embedder>(std::move(parts));

@@ -93,8 +93,10 @@ Result<Ids> Embedder::ids_of(EmbedRequest::Input input, std::optional<std::int64
   const bool is_text = std::holds_alternative<std::string>(input);
   Ids ids;
   if (is_text) {
-    if (std::get<std::string>(input).empty()) return invalid("is an empty string");
-    TENON_ASSIGN(ids, parts_.tokenizer->encode(std::get<std::string>(input), add_special_tokens()));
+    std::string& text = std::get<std::string>(input);
+    if (text.empty()) return invalid("is an empty string");
+    text.insert(0, parts_.prompt);
+    TENON_ASSIGN(ids, parts_.tokenizer->encode(text, add_special_tokens()));
   } else {
     ids = std::get<Ids>(std::move(input));
   }

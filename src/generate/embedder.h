@@ -52,6 +52,7 @@ class Embedder {
     std::shared_ptr<engine::EncoderLoop> encoder;
     std::shared_ptr<const tokenizer::Tokenizer> tokenizer;
     std::optional<bool> add_special_tokens = {};  ///< none: true
+    std::string prompt = {};                      ///< put before every text
     Matryoshka matryoshka = {};
   };
   explicit Embedder(Parts parts);

@@ -38,13 +38,14 @@ class EmbedderTest : public testing::Test {
  protected:
   EmbedderTest() { make({}); }
 
-  void make(Matryoshka matryoshka) {
+  void make(Matryoshka matryoshka, std::string prompt = "") {
     auto encoder = engine::Encoder::create(
         std::make_shared<engine::FakeExecutable>(runtime::Limits{.max_total_tokens = 16, .max_sampled_rows = 16}),
         {.pooling = {runtime::PoolingMode::kMean, true}, .vocab_size = 97, .max_length = 8}, 1);
     embedder_ = std::make_unique<Embedder>(
         Embedder::Parts{.encoder = std::make_shared<engine::EncoderLoop>(std::move(*encoder)),
                         .tokenizer = std::make_shared<Letters>(),
+                        .prompt = std::move(prompt),
                         .matryoshka = std::move(matryoshka)});
   }
   Result<Embeddings> embed(EmbedRequest request) {
@@ -69,6 +70,14 @@ TEST_F(EmbedderTest, TextsAndIds) {
   EXPECT_NE(answer->vectors[0], answer->vectors[2]);
   EXPECT_EQ(answer->vectors[0].size(), 97u);
   EXPECT_EQ(answer->prompt_tokens, 4 + 4 + 3);
+}
+
+TEST_F(EmbedderTest, ThePromptStandsBeforeTexts) {
+  const auto plain = embed({.inputs = {"QAB", Ids{kCls, 0, 1, kSep}}});
+  make({}, "Q");
+  const auto prompted = embed({.inputs = {"AB", Ids{kCls, 0, 1, kSep}}});
+  ASSERT_TRUE(plain && prompted);
+  EXPECT_EQ(prompted->vectors, plain->vectors);
 }
 
 TEST_F(EmbedderTest, WhatIsWrongSaysWhich) {

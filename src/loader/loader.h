@@ -50,6 +50,7 @@ struct LoadOptions {
 /// How an embedding model makes vectors of texts.
 struct Embedding {
   runtime::Pooling pooling;
+  std::string prompt = {};  ///< to be put before every text
   bool whole_texts = true;  ///< tokens see what follows them, so that a text must be in one run
   bool matryoshka = false;  ///< config.json: vectors may be cut to their first dimensions
   std::vector<std::int64_t> matryoshka_dimensions = {};  ///< the only ones to which they may be cut; empty: any

@@ -139,6 +139,7 @@ Result<Embedding> describe_embedding(const PreparedModel& prepared, const Json& 
   if (!source.directory.empty()) {
     if (has_sentence_files(source.directory)) {
       TENON_ASSIGN(embedding.pooling, read_pooling(source.directory));
+      TENON_ASSIGN(embedding.prompt, read_default_prompt(source.directory));
     } else {
       // A copy that lacks the file gives other vectors than its author's, and nothing else tells.
       const bool encoder = prepared.entry.architecture->task == model::Task::kEmbedding;

@@ -45,10 +45,11 @@ Result<PoolingMode> mode_of(const Json& config, const std::string& path) {
 }
 
 constexpr const char* kSentenceConfig = "sentence_bert_config.json";
+constexpr const char* kPromptConfig = "config_sentence_transformers.json";
 
 // An object, empty where there is no file.
-Result<Json> read_sentence_config(const std::string& directory) {
-  const fs::path path = fs::path(directory) / kSentenceConfig;
+Result<Json> read_sentence_config(const std::string& directory, const char* file = kSentenceConfig) {
+  const fs::path path = fs::path(directory) / file;
   std::error_code ignored;
   if (!fs::exists(path, ignored)) return Json::object();
   TENON_ASSIGN(Json config, read_json_file(path.string()));
@@ -95,6 +96,20 @@ Status check_lower_case(const std::string& directory, const std::string& tokeniz
                          " says do_lower_case, which the tokenizer does not do itself: Tenon does not change texts "
                          "before they are tokenized",
                      "do_lower_case");
+}
+
+Result<std::string> read_default_prompt(const std::string& directory) {
+  TENON_ASSIGN(const Json config, read_sentence_config(directory, kPromptConfig));
+  const Json name = config.value("default_prompt_name", Json());
+  if (name.is_null()) return std::string();
+  const Json prompts = config.value("prompts", Json());
+  const auto prompt = name.is_string() && prompts.is_object() ? prompts.find(name.get<std::string>()) : prompts.end();
+  if (prompt == prompts.end() || !prompt->is_string()) {
+    return invalid("file " + directory + "/" + kPromptConfig + " has the default_prompt_name " + name.dump() +
+                       ", which is none of its prompts",
+                   "default_prompt_name");
+  }
+  return prompt->get<std::string>();
 }
 
 std::optional<runtime::Pooling> gguf_pooling(const Json& metadata) {
@@ -151,6 +166,14 @@ Result<runtime::Pooling> read_pooling(const std::string& directory) {
       TENON_ASSIGN(const Json config, read_json_file(path));
       if (!config.is_object()) return invalid("file " + path + " is not a JSON object");
       TENON_ASSIGN(pooling.mode, mode_of(config, path));
+      if (config.value("include_prompt", Json()) == false) {
+        TENON_ASSIGN(const std::string prompt, read_default_prompt(directory));
+        if (!prompt.empty()) {
+          return unsupported("file " + path + " says include_prompt false, but the model has the default prompt \"" +
+                                 prompt + "\": pooling without its tokens is not supported",
+                             "include_prompt");
+        }
+      }
       pooled = true;
     } else {
       return unsupported("file " + modules_path.string() + " has a module " + kind +

@@ -70,6 +70,30 @@ TEST_F(SentenceFiles, WhatIsNotSupportedIsNamed) {
   EXPECT_THAT(error(), HasSubstr("has no Pooling module"));
 }
 
+TEST_F(SentenceFiles, DefaultPrompt) {
+  EXPECT_EQ(*read_default_prompt(folder_.string()), "");
+  const auto write_config = [&](const std::string& name) {
+    write("config_sentence_transformers.json",
+          R"({"prompts": {"query": "query: ", "document": ""}, "default_prompt_name": )" + name + "}");
+  };
+  write_config("null");
+  EXPECT_EQ(*read_default_prompt(folder_.string()), "");
+  write_config("\"query\"");
+  EXPECT_EQ(*read_default_prompt(folder_.string()), "query: ");
+  for (const char* wrong : {"\"passage\"", "1"}) {
+    write_config(wrong);
+    const auto read = read_default_prompt(folder_.string());
+    ASSERT_FALSE(read) << wrong;
+    EXPECT_THAT(read.error().message, HasSubstr("which is none of its prompts"));
+  }
+  write("modules.json", modules());
+  write("1_Pooling/config.json", R"({"pooling_mode_mean_tokens": true, "include_prompt": false})");
+  write_config("\"query\"");
+  EXPECT_THAT(error(), HasSubstr("says include_prompt false, but the model has the default prompt \"query: \""));
+  write_config("\"document\"");
+  EXPECT_TRUE(read()) << error();
+}
+
 TEST_F(SentenceFiles, MaxSeqLength) {
   EXPECT_EQ(*read_max_seq_length(folder_.string()), std::nullopt);
   write("sentence_bert_config.json", R"({"max_seq_length": null})");

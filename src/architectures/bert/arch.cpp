@@ -5,6 +5,7 @@ namespace tenon::architectures::bert {
 using namespace model;
 
 const Architecture& architecture() {
+  const GgufSupport gguf{.architectures = {"bert"}, .config = config_from_gguf};
   static const Architecture arch{.name = "BertModel",
                                  .task = Task::kEmbedding,
                                  .example_repos = {"sentence-transformers/all-MiniLM-L6-v2", "BAAI/bge-small-en-v1.5"},
@@ -14,7 +15,8 @@ const Architecture& architecture() {
                                  .parse_config = parse_config,
                                  .make_model = make<BertModel>,
                                  .adapters = {{Format::kSafetensors, from_safetensors}, {Format::kGguf, from_gguf}},
-                                 .gguf = {.architectures = {"bert"}, .config = config_from_gguf}};
+                                 .gguf = gguf,
+                                 .also = {"BertForMaskedLM"}};
   return arch;
 }
 

@@ -5,6 +5,7 @@ namespace tenon::architectures::mpnet {
 using namespace model;
 
 const Architecture& architecture() {
+  const GgufSupport none;
   static const Architecture arch{
       .name = "MPNetForMaskedLM",
       .task = Task::kEmbedding,
@@ -14,7 +15,9 @@ const Architecture& architecture() {
       .modalities = {Modality::kText},
       .parse_config = parse_config,
       .make_model = make<MPNetForMaskedLM>,
-      .adapters = {{Format::kSafetensors, from_safetensors}}};
+      .adapters = {{Format::kSafetensors, from_safetensors}},
+      .gguf = none,
+      .also = {"MPNetModel"}};
   return arch;
 }
 
