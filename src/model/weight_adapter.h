@@ -19,7 +19,7 @@ struct Transform {
     kUnpermuteRope,  ///< rows of each head from rope pairs (2i, 2i+1) to (i, i + head_dim/2): GGUF's llama q and k
     kByHead,  ///< rows of `part` matrices on one another [part * heads * head_dim, k] → head by head: those of each in
               ///< turn
-    kAdd,  ///< a vector plus `constant`, as float32: GGUF's Gemma norms hold 1 + w
+    kAdd,     ///< a vector plus `constant`, as float32: GGUF's Gemma norms hold 1 + w
     // Tensors that hold two matrices of every expert; `part` 0 or 1 is taken.
     kHalf,                ///< [experts, 2 n, k] → [experts, n, k]: the first or the second n rows
     kAlternate,           ///< the same, rows 2i + part
