@@ -38,9 +38,20 @@ def set_vocab(model):
             getattr(writer, f"add_{kind}_token_id")(token)
 
 
+def load_hparams(load):
+    """ModelBase.load_hparams of the converter, with the field of GPT-NeoX that transformers 5 no longer writes."""
+    def loaded(*args):
+        hparams = load(*args)
+        if hparams.get("model_type") == "gpt_neox":
+            hparams.setdefault("rotary_pct", hparams["rope_parameters"]["partial_rotary_factor"])
+        return hparams
+    return staticmethod(loaded)
+
+
 def convert(case, out, outtype):
     import convert_hf_to_gguf
     from conversion import ModelBase, ModelType, get_model_architecture, get_model_class
+    ModelBase.load_hparams = load_hparams(ModelBase.load_hparams)
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name)
         shutil.copytree(case, folder, dirs_exist_ok=True,

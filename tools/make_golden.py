@@ -18,6 +18,8 @@ import torch
 import transformers
 from safetensors.torch import load_file, save_file
 
+from make_reference import tap_modules
+
 VOCAB, HIDDEN = 96, 32
 PROMPT_LENGTHS = (80, 9, 1, 23)  # 80 crosses a KV page of 64 positions and every window below
 
@@ -154,6 +156,15 @@ CASES = {
         rope_parameters={"full_attention": rope("yarn", 20000.0, factor=4.0, original_max_position_embeddings=32,
                                                 attention_factor=1.2),
                          "sliding_attention": rope("default", 5000.0)})),
+    "starcoder2/published": ("Starcoder2ForCausalLM", dict(
+        sliding_window=4096, tie_word_embeddings=True, rope_parameters=rope("default", 999999.4420358813))),
+    "starcoder2/window_linear": ("Starcoder2ForCausalLM", dict(
+        sliding_window=8, norm_epsilon=1e-3, hidden_act="gelu", rope_parameters=rope("linear", factor=4.0))),
+    "starcoder2/no_biases_mha": ("Starcoder2ForCausalLM", dict(use_bias=False, num_key_value_heads=4)),
+    "gpt_neox/published": ("GPTNeoXForCausalLM", dict(num_attention_heads=2, intermediate_size=64)),
+    "gpt_neox/sequential_tied": ("GPTNeoXForCausalLM", dict(
+        use_parallel_residual=False, tie_word_embeddings=True, attention_bias=False, hidden_act="gelu_pytorch_tanh",
+        layer_norm_eps=1e-3, rope_parameters=rope("linear", 50000.0, factor=4.0, partial_rotary_factor=1.0))),
     "exaone4/window_nope": ("Exaone4ForCausalLM", dict(num_hidden_layers=4, sliding_window=8, sliding_window_pattern=4)),
     "exaone4/full_llama3_tied": ("Exaone4ForCausalLM", dict(
         sliding_window=None, layer_types=["full_attention"] * 2, tie_word_embeddings=True, head_dim=12,
@@ -290,22 +301,14 @@ def save_fp8(folder):
     return meant
 
 
-def tapped(name):
-    parts = name.split(".")
-    return name in ("model.embed_tokens", "model.norm", "model.embedding_norm") or (
-        name.startswith("model.layers.") and (len(parts) == 3 or (
-            len(parts) == 4 and parts[3] in ("self_attn", "conv", "mlp", "block_sparse_moe", "feed_forward"))))
-
-
 def run(model, ids, taps=None):
     hooks = []
     if taps is not None:
-        for name, module in model.named_modules():
-            if tapped(name):
-                def hook(_, __, output, name=name):
-                    value = (output[0] if isinstance(output, tuple) else output).detach().float()
-                    taps[name] = value.reshape(-1, value.shape[-1]).contiguous()  # some drop the batch's dim of 1
-                hooks.append(module.register_forward_hook(hook))
+        for name, module in tap_modules(model):
+            def hook(_, __, output, name=name):
+                value = (output[0] if isinstance(output, tuple) else output).detach().float()
+                taps[name] = value.reshape(-1, value.shape[-1]).contiguous()  # some drop the batch's dim of 1
+            hooks.append(module.register_forward_hook(hook))
     with torch.no_grad():
         logits = model(input_ids=torch.tensor([ids]), use_cache=False).logits[0].float().contiguous()
     for h in hooks:
@@ -316,7 +319,9 @@ def run(model, ids, taps=None):
 def make(case, out):
     architecture, overrides, *lengths = {**CASES, **EXAMPLES}[case]
     model_class = getattr(transformers, architecture)
-    config = model_class.config_class(**{**COMMON, **overrides})
+    known = model_class.config_class()  # not every model has all of COMMON
+    common = {name: value for name, value in COMMON.items() if hasattr(known, name)}
+    config = model_class.config_class(**{**common, **overrides})
     config._attn_implementation = "eager"
     generator = torch.Generator().manual_seed(sum(map(ord, case)))
     model = model_class(config).eval().float()

@@ -24,7 +24,10 @@ import transformers
 from safetensors.torch import save_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-TAPPED = re.compile(r"(.*\.)?(embed_tokens|(embedding_)?norm|layers\.\d+(\.(self_attn|mlp|block_sparse_moe|feed_forward|conv|linear_attn))?)$")
+# The list of layers; and within one its attention, or what stands for it, and its MLP.
+LAYER = re.compile(r"(.*\.)?(layers|layer|blocks|block|h)\.\d+$")
+PART = re.compile(r"(self_)?attn|(self_)?attention|mlp|ffn|block_sparse_moe|feed_forward|conv|linear_attn")
+NORM = re.compile(r"(.*\.)?(\w*norm|ln_f)$")
 
 
 def where(model):
@@ -59,8 +62,15 @@ def token_ids(args, vocab):
 def tap_modules(model):
     """The text model's modules worth a tap, by their names in a model of text alone: one of images too has them in its
     language_model."""
-    for name, module in model.named_modules():
-        if TAPPED.fullmatch(name):
+    names = {module: name for name, module in model.named_modules()}
+    layers = {name for name in names.values() if LAYER.match(name)}
+    # The norms that stand beside the list of layers.
+    beside = {name.rsplit(".", 2)[0] for name in layers if name.count(".") > 1}
+    embedding = model.get_input_embeddings()
+    for module, name in names.items():
+        above, _, last = name.rpartition(".")
+        if (module is embedding or name in layers or (above in layers and PART.fullmatch(last))
+                or (above in beside and NORM.match(name))):
             yield ".".join(part for part in name.split(".") if part != "language_model"), module
 
 

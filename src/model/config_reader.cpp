@@ -22,7 +22,8 @@ struct ConfigReader::State {
   // The field whose absence is the error: its object, the path of that, and its name.
   const Json* missing_from = nullptr;
   std::string missing_path, missing_name;
-  Json gguf_keys;  // of a config that was made of GGUF metadata: the key of each field
+  bool rotates_a_part = false;  // rotary_dim() was asked for
+  Json gguf_keys;               // of a config that was made of GGUF metadata: the key of each field
 };
 
 namespace {
@@ -278,6 +279,31 @@ void ConfigReader::check_heads(int num_attention_heads, int num_key_value_heads,
   if (head_dim % 2 != 0 || head_dim < 2) {
     fail("head_dim", "is " + std::to_string(head_dim) + ", but rotary embedding needs an even number of dims");
   }
+}
+
+int ConfigReader::rotary_dim(int head_dim, double default_factor) {
+  constexpr const char* kField = "partial_rotary_factor";
+  ConfigReader entry = object(has("rope_scaling") ? "rope_scaling" : "rope_parameters");
+  const Json *outer = find(kField), *inner = entry.find(kField);
+  if (outer != nullptr && inner != nullptr && *outer != *inner) {
+    fail(kField,
+         "is " + outer->dump() + ", but " + entry.path_of(kField) + " is " + inner->dump() + ": keep one of them");
+  }
+  // As with rope_theta: the config as it was understood must not contradict itself.
+  if (inner != nullptr && outer == nullptr) understood(kField, *inner, true);
+  const double factor = entry.number_or(kField, inner != nullptr ? default_factor : number_or(kField, default_factor));
+  accept(kField);
+  state_->rotates_a_part = true;
+  const int rotated = factor > 0.0 && factor <= 1.0 ? static_cast<int>(head_dim * factor) : 0;
+  if (rotated >= 2 && rotated % 2 == 0) return rotated;
+  (inner != nullptr ? entry : *this)
+      .fail(kField, "must leave an even number of each head's " + std::to_string(head_dim) + " dims to rotate");
+  return 2;
+}
+
+void ConfigReader::refuse_partial_rotary() {
+  if (state_->rotates_a_part || number_or("partial_rotary_factor", 1.0) == 1.0) return;
+  fail("partial_rotary_factor", "is not 1: rotating a part of each head is not supported", ErrorCode::kUnsupported);
 }
 
 ConfigReader ConfigReader::object(std::string_view field) {

@@ -59,6 +59,9 @@ class ConfigReader {
 
   /// Rotary embedding of the whole model: `rope_parameters` (transformers v5), or `rope_theta` and `rope_scaling` (v4).
   nn::RopeConfig rope(int head_dim, int max_position_embeddings, double default_theta = 10000.0);
+  /// Of a family that rotates a part of each head: how many dims, by `partial_rotary_factor` within those or at the
+  /// top. Read before rope(), whose head_dim it then is; without it a part is refused.
+  int rotary_dim(int head_dim, double default_factor);
   /// The same from this object itself: an entry of `rope_parameters`, or `rope_scaling`.
   nn::RopeConfig rope_entry(int head_dim, int max_position_embeddings, double default_theta);
   /// Refuses a rope_theta beside another one in `entry`, which would win in silence.
@@ -86,6 +89,7 @@ class ConfigReader {
   std::string path_of(std::string_view field) const { return path_ + std::string(field); }
   void understood(std::string_view field, Json value, bool defaulted);
   void missing(std::string_view field);
+  void refuse_partial_rotary();
   std::string advice_on_missing() const;
   void wrong_type(std::string_view field, const Json& value, std::string_view expected);
   std::optional<int> checked_integer(std::string_view field, int min, int max);

@@ -188,6 +188,26 @@ TEST(RopeReader, TwoBasesThatContradictEachOther) {
   EXPECT_TRUE(parse(with(R"({"rope_theta": 500000, "rope_parameters": {"rope_theta": 500000.0}})")));
 }
 
+TEST(RopeReader, APartOfEachHead) {
+  const auto rotated = [](const char* text) -> std::string {
+    const Json config = parse_json(text, "test").value();
+    ConfigReader reader(config, "Partial");
+    const int dims = reader.rotary_dim(16, 0.25);
+    const nn::RopeConfig rope = reader.rope(dims, 128);
+    ModelConfig out;
+    const Status status = reader.finish(out);
+    return status ? std::to_string(rope.head_dim) : status.error().message;
+  };
+  EXPECT_EQ(rotated("{}"), "4");
+  EXPECT_EQ(rotated(R"({"partial_rotary_factor": 0.5})"), "8");
+  EXPECT_EQ(rotated(R"({"rope_parameters": {"rope_theta": 500.0, "partial_rotary_factor": 1.0}})"), "16");
+  EXPECT_THAT(rotated(R"({"partial_rotary_factor": 0.5, "rope_parameters": {"partial_rotary_factor": 1.0}})"),
+              HasSubstr("keep one of them"));
+  EXPECT_THAT(rotated(R"({"partial_rotary_factor": 0.2})"), HasSubstr("even number of each head's 16 dims"));
+  EXPECT_THAT(rotated(R"({"rope_scaling": {"type": "linear", "factor": 2, "partial_rotary_factor": 2}})"),
+              HasSubstr("rope_scaling.partial_rotary_factor"));
+}
+
 TEST(RopeReader, Refusals) {
   EXPECT_THAT(
       error_of(with(R"({"rope_scaling": {"rope_type": "longrope", "factor": 2.0}})")),

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <optional>
 #include <set>
 
 namespace tenon::model {
@@ -34,6 +35,8 @@ constexpr std::array kCommonFields = std::to_array<GgufField>({
 // What a default would only guess, and what every converter writes.
 constexpr std::array<std::string_view, 4> kNeeded = {"context_length", "embedding_length", "block_count",
                                                      "attention.head_count"};
+
+constexpr const char* kPartialRotary = "partial_rotary_factor";
 
 std::string architecture_of(const weights::Checkpoint& checkpoint) {
   const Json& metadata = checkpoint.metadata();
@@ -185,12 +188,21 @@ Result<Json> config_from_gguf(const weights::Checkpoint& checkpoint, std::string
                        ": rotating a part of each head is not supported");
   }
   config["tie_word_embeddings"] = checkpoint.find("output.weight") == nullptr;
+  std::optional<double> part;
+  if (config.contains(kPartialRotary)) {
+    config.erase(kPartialRotary);
+    const std::int64_t head_dim = integer("head_dim");
+    // Half a dim more, so that rounding down gives these.
+    if (rotated->is_number_integer() && head_dim > 0 && *rotated < head_dim)
+      part = (rotated->get<double>() + 0.5) / static_cast<double>(head_dim);
+  }
   for (const auto& [key, field] : {std::pair{"tokenizer.ggml.bos_token_id", "bos_token_id"},
                                    std::pair{"tokenizer.ggml.eos_token_id", "eos_token_id"}}) {
     keys[field] = key;
     if (const auto it = metadata.find(key); it != metadata.end()) config[field] = *it;
   }
   TENON_ASSIGN(config["rope_parameters"], rope_parameters(checkpoint, keys));
+  if (part) config["rope_parameters"][kPartialRotary] = *part;
   config[kGgufKeys] = std::move(keys);
   return config;
 }

@@ -24,7 +24,8 @@ inline constexpr const char* kGgufKeys = "gguf_metadata_keys";
 /// heads, rope base, norm epsilon). Also: vocab_size from the token list where it is not said, tie_word_embeddings from
 /// the absence of output.weight, token ids, rope scaling (none, linear, yarn) as rope_parameters, and rope_freqs.weight
 /// as its frequency_factors. Values must be as long as keys and all of a head rotated, unless `fields` has
-/// attention.value_length or rope.dimension_count: then they are the architecture's own. A key of the architecture that
+/// attention.value_length or rope.dimension_count: then they are the architecture's own, and rope.dimension_count as
+/// "partial_rotary_factor" becomes that of rope_parameters. A key of the architecture that
 /// is not listed is an error that names it, and so is one that is not there although every published file has it:
 /// sizes, context length, norm epsilon (that of `fields` if it has one).
 Result<Json> config_from_gguf(const weights::Checkpoint& checkpoint, std::string_view architecture_class,

@@ -38,6 +38,7 @@ inline constexpr std::array kHarmlessFields = std::to_array<std::string_view>({
     "attention_dropout",
     "hidden_dropout",
     "resid_pdrop",
+    "residual_dropout",
     "embd_pdrop",
     "embedding_dropout",
     "hidden_dropout_prob",

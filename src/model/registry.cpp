@@ -51,12 +51,15 @@ std::optional<Task> task_of(std::string_view class_name) {
   return class_name.ends_with("ForMaskedLM") ? std::optional(Task::kEmbedding) : std::nullopt;
 }
 
-// How near an architecture is: by the beginning of its name (the family), and by how much of the config it understands.
+// How near an architecture is: by the beginning of its name (the family, so that a letter or two is chance), and by how
+// much of the config it understands.
 double resemblance(const Architecture& architecture, std::string_view name, const Json& config) {
   std::size_t common = 0;
   while (common < std::min(name.size(), architecture.name.size()) && name[common] == architecture.name[common])
     ++common;
-  double score = 0.5 * static_cast<double>(common) - static_cast<double>(edit_distance(name, architecture.name)) / 8.0;
+  constexpr std::size_t kFamily = 4;
+  double score = common < kFamily ? 0.0 : 0.5 * static_cast<double>(common);
+  score -= static_cast<double>(edit_distance(name, architecture.name)) / 1000.0;
   if (!config.is_object()) return score;
   ConfigReader reader(config, std::string(architecture.name));
   (void)architecture.parse_config(reader);

@@ -38,9 +38,7 @@ nn::RopeConfig ConfigReader::rope_entry(int head_dim, int max_position_embedding
          "is \"" + type_name + "\"; known are default, linear, dynamic, llama3 and yarn", ErrorCode::kUnsupported);
     return rope;
   }
-  if (number_or("partial_rotary_factor", 1.0) != 1.0) {
-    fail("partial_rotary_factor", "is not 1: rotating a part of each head is not supported", ErrorCode::kUnsupported);
-  }
+  refuse_partial_rotary();
   // Marks that a conversion left; the trained weights are what they are.
   accept("finetuned");
 
@@ -97,9 +95,7 @@ void ConfigReader::check_rope_theta(const ConfigReader& entry) {
 }
 
 nn::RopeConfig ConfigReader::rope(int head_dim, int max_position_embeddings, double default_theta) {
-  if (number_or("partial_rotary_factor", 1.0) != 1.0) {
-    fail("partial_rotary_factor", "is not 1: rotating a part of each head is not supported", ErrorCode::kUnsupported);
-  }
+  refuse_partial_rotary();
   // transformers lets an old rope_scaling win over rope_parameters.
   const bool old_scaling = has("rope_scaling");
   if (old_scaling && has("rope_parameters")) {

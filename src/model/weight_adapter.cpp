@@ -59,6 +59,17 @@ std::vector<std::int32_t> unpermuted(std::int64_t n, int head_dim) {
   return order;
 }
 
+// Row i of part p of head h lies among those of its part.
+std::vector<std::int32_t> by_head(std::int64_t n, int parts, int head_dim) {
+  std::vector<std::int32_t> order(static_cast<std::size_t>(n));
+  for (std::int64_t row = 0; row < n; ++row) {
+    const std::int64_t block = row / head_dim, head = block / parts, part = block % parts;
+    order[static_cast<std::size_t>(row)] =
+        static_cast<std::int32_t>(part * (n / parts) + head * head_dim + row % head_dim);
+  }
+  return order;
+}
+
 Result<std::shared_ptr<std::vector<float>>> floats_of(const tensor::TensorView& tensor, const std::string& name) {
   const std::int64_t n = tensor::elements(tensor.shape);
   if (n % tensor::info(tensor.dtype).block_elements != 0) return invalid("tensor " + name + " ends within a block");
@@ -127,13 +138,18 @@ Result<tensor::RowView> transformed(const tensor::TensorView& tensor, const Tran
       for (float& value : *values) value += transform.constant;
       return one_row(std::move(values));
     }
-    case Transform::Kind::kUnpermuteRope: {
-      const std::int64_t rotated = vector ? k : n;
-      if (rotated % transform.head_dim != 0) {
-        return invalid("tensor " + name + " has " + std::to_string(rotated) +
-                       " rows, which is no multiple of head_dim " + std::to_string(transform.head_dim));
+    case Transform::Kind::kUnpermuteRope:
+    case Transform::Kind::kByHead: {
+      const std::int64_t count = vector ? k : n;
+      const int parts = transform.kind == Transform::Kind::kByHead ? transform.part : 1;
+      if (count % (parts * transform.head_dim) != 0) {
+        return invalid("tensor " + name + " has " + std::to_string(count) + " rows, which is no multiple of " +
+                       (parts == 1 ? "" : std::to_string(parts) + " times ") + "head_dim " +
+                       std::to_string(transform.head_dim));
       }
-      const std::vector<std::int32_t> order = unpermuted(rotated, transform.head_dim);
+      const std::vector<std::int32_t> order = transform.kind == Transform::Kind::kByHead
+                                                  ? by_head(count, parts, transform.head_dim)
+                                                  : unpermuted(count, transform.head_dim);
       if (!vector) {
         rows.order = order;
         return rows;

@@ -17,7 +17,9 @@ struct Transform {
   enum class Kind : std::uint8_t {
     kNone,
     kUnpermuteRope,  ///< rows of each head from rope pairs (2i, 2i+1) to (i, i + head_dim/2): GGUF's llama q and k
-    kAdd,            ///< a vector plus `constant`, as float32: GGUF's Gemma norms hold 1 + w
+    kByHead,  ///< rows of `part` matrices on one another [part * heads * head_dim, k] → head by head: those of each in
+              ///< turn
+    kAdd,     ///< a vector plus `constant`, as float32: GGUF's Gemma norms hold 1 + w
     // Tensors that hold two matrices of every expert; `part` 0 or 1 is taken.
     kHalf,                ///< [experts, 2 n, k] → [experts, n, k]: the first or the second n rows
     kAlternate,           ///< the same, rows 2i + part
@@ -41,6 +43,7 @@ struct Transform {
   int rows = 0;
 
   static Transform unpermute_rope(int head_dim) { return {Kind::kUnpermuteRope, head_dim, 0.0f}; }
+  static Transform by_head(int parts, int head_dim) { return {Kind::kByHead, head_dim, 0.0f, parts}; }
   static Transform add(float constant) { return {Kind::kAdd, 0, constant}; }
   static Transform half(int part) { return {Kind::kHalf, 0, 0.0f, part}; }
   static Transform head_rows(int head_dim, int first, int rows) {
@@ -84,9 +87,9 @@ tensor::DType transformed_dtype(tensor::DType dtype, const Transform& transform)
 /// The tensor that a transform wants beside the one of this name; "" if none.
 std::string companion_name(const std::string& file_name, const Transform& transform);
 
-/// The tensor as rows after its transform. A vector (rank 1) is one row. kAdd, and kUnpermuteRope of a vector,
-/// convert data (to float32), kTranspose… and kHeadRowsTransposed copy it; the rest is views. The view's data must be
-/// there. F8_E4M3 with a companion (fp8_weights.h) becomes rows of FP8 first.
+/// The tensor as rows after its transform. A vector (rank 1) is one row. kAdd, and kUnpermuteRope and
+/// kByHead of a vector, convert data (to float32), kTranspose… and kHeadRowsTransposed copy it; the rest is views. The
+/// view's data must be there. F8_E4M3 with a companion (fp8_weights.h) becomes rows of FP8 first.
 Result<tensor::RowView> transformed(const tensor::TensorView& tensor, const Transform& transform,
                                     const std::string& name, const tensor::TensorView* companion = nullptr);
 

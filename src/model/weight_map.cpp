@@ -171,6 +171,38 @@ tensor::DType WeightBinding::held() const {
   return transformed_dtype(is_fp8(tensor) && companion != nullptr ? DType::kFP8 : tensor->dtype, transform);
 }
 
+namespace {
+
+// Why a weight that has no tensor may be missing.
+std::string tied_to(const graph::Graph::WeightRequest& wanted, const graph::Graph& graph, const WeightMap& map) {
+  for (const auto& request : graph.weights()) {
+    const bool embeds = std::ranges::find(request.uses, graph::WeightUse::kEmbedding) != request.uses.end();
+    const auto bound = map.bindings.find(request.name);
+    if (!embeds || &request == &wanted || bound == map.bindings.end() || request.type.dims != wanted.type.dims)
+      continue;
+    return ": it may be tied to " + bound->second.file_name +
+           " (is the default of tie_word_embeddings true?), or the checkpoint is incomplete";
+  }
+  return ": it is incomplete, or the config belongs to another model";
+}
+
+// What may be meant by a tensor that nothing uses.
+std::string unused_hint(const std::string& file_name, const WeightMap& map) {
+  constexpr std::string_view kBias = ".bias";
+  if (file_name.ends_with(kBias)) {
+    const std::string weight = file_name.substr(0, file_name.size() - kBias.size()) + ".weight";
+    for (const auto& [ours, binding] : map.bindings) {
+      if (binding.file_name == weight) {
+        return "the architecture uses " + weight +
+               " and forgets to add its bias, or the config belongs to another model";
+      }
+    }
+  }
+  return "the config or the architecture belongs to another model";
+}
+
+}  // namespace
+
 WeightMap map_weights(const graph::Graph& graph, const weights::Checkpoint& checkpoint, const WeightAdapter& adapter,
                       const ModelConfig& config) {
   WeightMap map;
@@ -235,8 +267,7 @@ WeightMap map_weights(const graph::Graph& graph, const weights::Checkpoint& chec
       map.gaps.push_back("the checkpoint has no tensor " + name + " " +
                          (name == request.name ? "" : "(" + request.name + ") ") +
                          tensor::to_string(shape_of(request.type)) +
-                         (near.empty() ? ": it is incomplete, or the config belongs to another model"
-                                       : "; did you mean its " + near + "?"));
+                         (near.empty() ? tied_to(request, graph, map) : "; did you mean its " + near + "?"));
       continue;
     }
     WeightBinding& binding = it->second;
@@ -264,10 +295,9 @@ WeightMap map_weights(const graph::Graph& graph, const weights::Checkpoint& chec
       if (!map.bindings.contains(request.name)) open.push_back(file_name_of(adapter, request.name));
     }
     const std::string near = nearest_name(file_name, open);
-    map.gaps.push_back(
-        "tensor " + file_name + " in " + checkpoint.file_of(file_name) +
-        " is not used by the architecture and not listed as ignored" +
-        (near.empty() ? ": the config or the architecture belongs to another model" : "; did you mean " + near + "?"));
+    map.gaps.push_back("tensor " + file_name + " in " + checkpoint.file_of(file_name) +
+                       " is not used by the architecture and not listed as ignored" +
+                       (near.empty() ? ": " + unused_hint(file_name, map) : "; did you mean " + near + "?"));
   }
   return map;
 }

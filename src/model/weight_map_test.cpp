@@ -55,6 +55,31 @@ TEST(Transforms, UnpermuteRopeIsTheInverseOfLlamaCppsConverter) {
       HasSubstr("no multiple of head_dim 8"));
 }
 
+TEST(Transforms, ByHeadIsTheInverseOfLlamaCppsFusedQkv) {
+  // Row i of part p of head h is 100 h + 10 p + i; the file has all of part 0 first.
+  const int heads = 2, parts = 3, head_dim = 2;
+  std::vector<float> stored, meant;
+  for (int p = 0; p < parts; ++p) {
+    for (int h = 0; h < heads; ++h) {
+      for (int i = 0; i < head_dim; ++i) stored.push_back(static_cast<float>(100 * h + 10 * p + i));
+    }
+  }
+  for (int h = 0; h < heads; ++h) {
+    for (int p = 0; p < parts; ++p) {
+      for (int i = 0; i < head_dim; ++i) meant.push_back(static_cast<float>(100 * h + 10 * p + i));
+    }
+  }
+  const Transform by_head = Transform::by_head(parts, head_dim);
+  const auto rows = transformed(view(tensor::DType::kF32, {12, 1}, stored), by_head, "qkv").value();
+  const auto vector = transformed(view(tensor::DType::kF32, {12}, stored), by_head, "b").value();
+  for (int i = 0; i < 12; ++i) {
+    EXPECT_EQ(*reinterpret_cast<const float*>(rows.row(i)), meant[static_cast<std::size_t>(i)]);
+    EXPECT_EQ(reinterpret_cast<const float*>(vector.row(0))[i], meant[static_cast<std::size_t>(i)]);
+  }
+  EXPECT_THAT(transformed(view(tensor::DType::kF32, {8, 1}, stored), by_head, "qkv").error().message,
+              HasSubstr("no multiple of 3 times head_dim 2"));
+}
+
 TEST(Transforms, AddWidensToFloat) {
   const std::vector<std::uint16_t> bf16 = {tensor::to_bf16(1.5f), tensor::to_bf16(0.25f)};
   const auto row = transformed(view(tensor::DType::kBF16, {2}, bf16), Transform::add(-1.0f), "norm").value();

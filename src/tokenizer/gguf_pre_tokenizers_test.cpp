@@ -107,6 +107,8 @@ constexpr Published kPublished[] = {
     {"phi3", "microsoft/Phi-4-mini-instruct", "gpt-4o"},
     {"deepseek_v2", "deepseek-ai/DeepSeek-V2-Lite", "deepseek-llm"},
     {"deepseek_v3", "deepseek-ai/DeepSeek-V3", "deepseek-v3"},
+    {"starcoder2", "bigcode/starcoder2-3b", "starcoder"},
+    {"gpt_neox", "EleutherAI/pythia-160m", "olmo"},
     {"llama4", "meta-llama/Llama-4-Scout-17B-16E-Instruct", "llama4"},
     {"lfm2", "LiquidAI/LFM2-1.2B", "lfm2"},
 };

@@ -21,9 +21,9 @@ Tensor first_rows(const float* data, std::int64_t rows, std::int64_t width) {
 /// One diagnosis in the making.
 class Search {
  public:
-  Search(const Subject& subject, const Reference& reference, std::int64_t rows, ThreadPool& pool)
+  Search(const Subject& subject, const Reference& reference, std::int64_t rows, ThreadPool& pool, double tolerance)
       : subject_(subject),
-        tolerance_(local_tolerance(reference.dtype)),
+        tolerance_(tolerance > 0 ? tolerance : local_tolerance(reference.dtype)),
         evaluator_(subject.weights, {reference.prompts[0].begin(), reference.prompts[0].begin() + rows}, pool),
         logits_(first_rows(reference.logits[0].data(), rows, reference.vocab)),
         graph_(graph::decompose(*subject.graph)) {
@@ -80,8 +80,8 @@ class Search {
   bool explain(std::size_t i, const RowDifference& d) {
     const std::string& tap = order_[i];
     Trial trial(evaluator_, *graph_, subject_.background, tap, value_of(*graph_, tap), expected(tap), d.error, d.first);
-    for (const auto hypotheses : {try_activations, try_experts, try_scales, try_biases, try_norms, try_heads,
-                                  try_attention, try_rope, try_weights}) {
+    for (const auto hypotheses : {try_activations, try_experts, try_scales, try_residuals, try_biases, try_norms,
+                                  try_heads, try_attention, try_rope, try_weights}) {
       hypotheses(trial);
     }
     const std::vector<Outcome> accepted = trial.accepted(tolerance_);
@@ -149,7 +149,8 @@ double local_tolerance(const std::string& reference_dtype) {
   return rounded ? 3e-2 : 3e-4;
 }
 
-Result<Diagnosis> diagnose(const Subject& subject, const Reference& reference, std::int64_t rows, ThreadPool& pool) {
+Result<Diagnosis> diagnose(const Subject& subject, const Reference& reference, std::int64_t rows, ThreadPool& pool,
+                           double tolerance) {
   // Without taps every change means a run of the whole model: only for small ones.
   constexpr std::int64_t kSmall = 20'000'000;
   std::int64_t parameters = 0;
@@ -162,7 +163,7 @@ Result<Diagnosis> diagnose(const Subject& subject, const Reference& reference, s
     return invalid("the reference dump holds no taps: make it without --no-taps to learn which layer diverges and why");
   }
   rows = std::min(rows, static_cast<std::int64_t>(reference.prompts[0].size()));
-  return Search(subject, reference, rows, pool).run();
+  return Search(subject, reference, rows, pool, tolerance).run();
 }
 
 }  // namespace tenon::verify

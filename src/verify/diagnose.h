@@ -38,7 +38,12 @@ struct Diagnosis {
 /// A tap agrees if its error, computed by itself in float32, is not above this.
 double local_tolerance(const std::string& reference_dtype);
 
+/// What rounding alone comes to between two runs in float32; the tiny checkpoints of tests/golden stay below 7e-6.
+inline constexpr double kRounding = 2e-5;
+
 /// Looks at the first `rows` tokens of prompt 0. An error if the dump has no taps or the weights cannot be read.
-Result<Diagnosis> diagnose(const Subject& subject, const Reference& reference, std::int64_t rows, ThreadPool& pool);
+/// `tolerance` of a tap by itself; 0: local_tolerance().
+Result<Diagnosis> diagnose(const Subject& subject, const Reference& reference, std::int64_t rows, ThreadPool& pool,
+                           double tolerance = 0);
 
 }  // namespace tenon::verify

@@ -10,6 +10,7 @@
 #include <set>
 
 #include "base/file.h"
+#include "graph/ops.h"
 #include "graph/ops/registry.h"
 #include "loader/prepare.h"
 #include "verify/planted_llama.h"
@@ -31,7 +32,7 @@ Json config_of(const std::string& name) { return *read_json_file((golden(name) /
 
 using Build = std::function<void(graph::Graph&)>;
 
-Diagnosis diagnosis_of(const graph::Graph& graph, const std::string& name, const Json& config) {
+Diagnosis diagnosis_of(const graph::Graph& graph, const std::string& name, const Json& config, double tolerance = 0) {
   auto prepared = loader::prepare({.model = golden(name).string()}, true);
   EXPECT_TRUE(prepared) << prepared.error().message;
   auto reference = read_reference((golden(name) / "reference.safetensors").string());
@@ -46,15 +47,15 @@ Diagnosis diagnosis_of(const graph::Graph& graph, const std::string& name, const
     if (!used.contains(w)) subject.background.unused[w] = binding.tensor->shape;
   }
   ThreadPool pool(1);
-  auto diagnosis = diagnose(subject, *reference, 80, pool);
+  auto diagnosis = diagnose(subject, *reference, 80, pool, tolerance);
   EXPECT_TRUE(diagnosis) << diagnosis.error().message;
   return diagnosis ? *diagnosis : Diagnosis{};
 }
 
-Diagnosis diagnosis_of(const std::string& name, const Build& build, const Json& config) {
+Diagnosis diagnosis_of(const std::string& name, const Build& build, const Json& config, double tolerance = 0) {
   graph::Graph graph;
   build(graph);
-  return diagnosis_of(graph, name, config);
+  return diagnosis_of(graph, name, config, tolerance);
 }
 
 Diagnosis planted(const std::string& name, const Mistakes& mistakes) {
@@ -119,6 +120,15 @@ std::vector<Case> cases() {
       {"Window", "llama/mha", {.window = 16}, "sliding window", "to all positions here"},
       {"GateAndUp", "llama/mha", {.gate_and_up_swapped = true}, "swapped weights", "mlp.gate_proj", mlp},
       {"KAndV", "llama/mha", {.k_and_v_swapped = true}, "swapped weights", "self_attn.k_proj"},
+      {"NormKind", "llama/mha", {.layer_norms = true}, "norm kind", "are RMS norms"},
+      {"NoActivation", "llama/mha", {.no_activation = true}, "activation", "applies silu", mlp},
+      {"ParallelBranches", "llama/mha", {.parallel = true}, "parallel branches", "adds self_attn to", mlp},
+      {"ForgottenTerm",
+       "llama/mha",
+       {.forgets_attention = true},
+       "missing residual",
+       "adds self_attn to",
+       "model.layers.0"},
       {"Norms", "llama/mha", {.norms_swapped = true}, "swapped weights", "post_attention_layernorm"},
   };
 }
@@ -210,24 +220,96 @@ TEST(Misconfigured, ChunksAndExperts) {
   }
 }
 
+// Layer norms, and branches side by side.
+TEST(Misconfigured, GptNeoXAndStarcoder2) {
+  struct Wrong {
+    const char *golden, *field;
+    Json value;
+    std::string kind, says;
+  };
+  const std::vector<Wrong> all = {
+      {"gpt_neox/published", "use_parallel_residual", false, "parallel branches", "the layer's input here"},
+      {"gpt_neox/sequential_tied", "use_parallel_residual", true, "parallel branches", "adds attention to"},
+      {"gpt_neox/published", "layer_norm_eps", 1e-2, "norm epsilon", "epsilon 1e-05, this model's 0.01"},
+      {"gpt_neox/published",
+       "rope_parameters",
+       {{"partial_rotary_factor", 0.5}},
+       "partial rotary",
+       "rotates 4 of the 16"},
+      {"starcoder2/window_linear", "sliding_window", 7, "sliding window", "the last 8 positions"},
+      {"starcoder2/published", "use_bias", false, "missing bias", "self_attn.q_proj.bias"},
+  };
+  for (const Wrong& wrong : all) {
+    SCOPED_TRACE(std::string(wrong.golden) + " " + wrong.field + " " + wrong.value.dump());
+    const Diagnosis d = misconfigured(wrong.golden, [&](Json& c) { c[wrong.field] = wrong.value; });
+    ASSERT_FALSE(d.causes.empty()) << told(d);
+    EXPECT_EQ(d.causes[0].kind, wrong.kind) << told(d);
+    EXPECT_THAT(d.causes[0].text, HasSubstr(wrong.says)) << told(d);
+    EXPECT_EQ(d.unexplained, "") << told(d);
+  }
+}
+
+// What is too small for the logits is found with the tolerance of rounding.
+TEST(Misconfigured, AnActivationThatIsNearlyRight) {
+  const std::string name = "starcoder2/published";
+  const Build build = [&](graph::Graph& graph) {
+    Json config = config_of(name);
+    config["hidden_act"] = "gelu";
+    const auto entry = model::find_architecture("Starcoder2ForCausalLM", config);
+    const auto parsed = model::parse_config(*entry->architecture, config);
+    const auto model = entry->architecture->make_model(*parsed);
+    const tensor::KvLayout layout{.layers = model->kv_parameters()};
+    model->build({graph, layout, 128});
+  };
+  const Diagnosis d = diagnosis_of(name, build, config_of(name), kRounding);
+  ASSERT_EQ(d.causes.size(), 1u) << told(d);
+  EXPECT_EQ(d.causes[0].text, "the reference's activation is gelu_pytorch_tanh, this model's gelu");
+}
+
 // What no config says: the graph itself is wrong.
-Diagnosis altered(const std::string& name, const graph::Op& op, const graph::Attributes& options) {
+Diagnosis altered(const std::string& name, const Change& change) {
   const Json config = config_of(name);
   const auto prepared = loader::prepare({.model = golden(name).string()}, true);
   EXPECT_TRUE(prepared) << prepared.error().message;
-  const Change change{.kind = "",
-                      .text = "",
-                      .node =
-                          [&](Rewriter& to, int index) {
-                            graph::Attributes attributes = to.node(index).attributes;
-                            if (to.node(index).op != &op) return false;
-                            for (const auto& [option, value] : options) attributes[option] = value;
-                            to.copy_with(index, std::move(attributes));
-                            return true;
-                          },
-                      .weight = {}};
   const auto wrong = rewrite(*prepared->graph, change, nullptr);
   return diagnosis_of(*wrong, name, config);
+}
+
+TEST(Altered, FusedOrder) {
+  // q, k and v of 4 heads of 8 dims, cut out head by head where the checkpoint has all of q first.
+  const Change by_head{.kind = "",
+                       .text = "",
+                       .node =
+                           [](Rewriter& to, int index) {
+                             const graph::Node& node = to.node(index);
+                             if (node.op != &graph::kSlice || !node.scope.ends_with("self_attn")) return false;
+                             const std::int64_t begin = graph::integer(node.attributes, "begin") / 4;
+                             const graph::Value x = to.value(node.inputs[0]);
+                             const graph::Value heads = graph::reshape(x, {x.dim(0), 4, 24});
+                             to.set(node.outputs[0],
+                                    graph::reshape(graph::slice(heads, begin, begin + 8), {x.dim(0), 32}));
+                             return true;
+                           },
+                       .weight = {}};
+  const Diagnosis d = altered("phi3/window_mha", by_head);
+  ASSERT_FALSE(d.causes.empty()) << told(d);
+  EXPECT_EQ(d.causes[0].kind, "fused order") << told(d);
+  EXPECT_THAT(d.causes[0].text, HasSubstr("into whole parts, one after the other; this model head by head"));
+  EXPECT_EQ(d.unexplained, "") << told(d);
+}
+
+Diagnosis altered(const std::string& name, const graph::Op& op, const graph::Attributes& options) {
+  return altered(name, {.kind = "",
+                        .text = "",
+                        .node =
+                            [&](Rewriter& to, int index) {
+                              graph::Attributes attributes = to.node(index).attributes;
+                              if (to.node(index).op != &op) return false;
+                              for (const auto& [option, value] : options) attributes[option] = value;
+                              to.copy_with(index, std::move(attributes));
+                              return true;
+                            },
+                        .weight = {}});
 }
 
 TEST(Altered, RoutersAndChunks) {

@@ -32,6 +32,8 @@ struct Mistakes {
   std::string_view activation = "";  ///< "": the config's
   double embedding_scale = 1, logits_scale = 1, residual_scale = 1;
   int window = 0;
+  bool layer_norms = false, no_activation = false;
+  bool parallel = false, forgets_attention = false;
   bool gate_and_up_swapped = false, k_and_v_swapped = false, norms_swapped = false;
 };
 
@@ -78,7 +80,10 @@ class PlantedLlama {
   }
 
  private:
-  Value norm(const nn::Scope& w, Value x) const { return nn::RmsNorm(w, hidden_, eps_, m_.norm_offset)(x); }
+  Value norm(const nn::Scope& w, Value x) const {
+    return m_.layer_norms ? nn::LayerNorm(w, hidden_, eps_, false)(x)
+                          : nn::RmsNorm(w, hidden_, eps_, m_.norm_offset)(x);
+  }
 
   Value rotated(Value x, int layer) const {
     if (m_.no_rope || (m_.no_rope_in_layer_1 && layer == 1)) return x;
@@ -107,7 +112,8 @@ class PlantedLlama {
     Value gate = nn::Linear(w / "gate_proj", hidden_, intermediate_, mlp_bias_)(x);
     Value up = nn::Linear(w / "up_proj", hidden_, intermediate_, mlp_bias_)(x);
     if (m_.gate_and_up_swapped) std::swap(gate, up);
-    return w.tap(nn::Linear(w / "down_proj", intermediate_, hidden_, mlp_bias_)(activation_(gate) * up));
+    return w.tap(nn::Linear(w / "down_proj", intermediate_, hidden_,
+                            mlp_bias_)((m_.no_activation ? gate : activation_(gate)) * up));
   }
 
   Value block(const nn::Scope& w, Value x, int layer) const {
@@ -116,7 +122,8 @@ class PlantedLlama {
     if (m_.norms_swapped) std::swap(first, second);
     const Value a = attention(w / "self_attn", norm(w / first, x), layer);
     const Value h = x + (m_.residual_scale == 1 ? a : a * m_.residual_scale);
-    return w.tap(h + mlp(w / "mlp", norm(w / second, h)));
+    const Value branch = mlp(w / "mlp", norm(w / second, m_.parallel ? x : h));
+    return w.tap((m_.forgets_attention ? x : h) + branch);
   }
 
   graph::Graph& graph_;

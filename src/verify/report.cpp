@@ -74,25 +74,38 @@ std::string to_text(const Report& report) {
   std::string out =
       report.model + ", " + report.architecture + ", " + report.encoding + "\nreference " + report.reference + "\n";
   for (const std::string& difference : report.config_differences) out += "note: " + difference + "\n";
+  if (const auto& taps = report.unmatched_taps; !taps.empty()) {
+    out += "note: " + std::to_string(taps.size()) + " taps of the dump are not this model's (" + taps.front() +
+           (taps.size() > 1 ? ", …" : "") + "): scopes that are tapped have the names of transformers' modules\n";
+  }
   out +=
       print("logits of %lld tokens: KL mean %.3g max %.3g, cosine %.6f, max abs error %.3g, top-1 agreement %.2f %%\n",
             static_cast<long long>(d.tokens), d.kl_mean, d.kl_max, d.cosine, d.max_abs, 100 * d.top1);
   if (!report.taps.empty()) out += table(report);
   out += print("\n%s: %s allows KL mean %.3g and max %.3g\n", report.agrees ? "AGREES" : "DIVERGES",
                report.encoding.c_str(), report.tolerance.kl_mean, report.tolerance.kl_max);
-  return report.agrees ? out : out + conclusion(report);
+  if (report.agrees && !report.diagnosis) return out;
+  if (report.agrees) out += "but a layer differs by more than float32 rounds: the logits hide a small mistake\n";
+  return out + conclusion(report);
 }
 
 Json to_json(const Report& report) {
   // JSON has no infinity: a number that is not finite becomes null.
   const auto number = [](double x) { return std::isfinite(x) ? Json(x) : Json(nullptr); };
   const Difference& d = report.logits;
-  Json out = {{"model", report.model},        {"architecture", report.architecture},
-              {"encoding", report.encoding},  {"reference", report.reference},
-              {"agrees", report.agrees},      {"config_differences", report.config_differences},
-              {"tokens", d.tokens},           {"kl_mean", number(d.kl_mean)},
-              {"kl_max", number(d.kl_max)},   {"cosine", number(d.cosine)},
-              {"max_abs", number(d.max_abs)}, {"top1", d.top1},
+  Json out = {{"model", report.model},
+              {"architecture", report.architecture},
+              {"encoding", report.encoding},
+              {"reference", report.reference},
+              {"agrees", report.agrees},
+              {"config_differences", report.config_differences},
+              {"unmatched_taps", report.unmatched_taps},
+              {"tokens", d.tokens},
+              {"kl_mean", number(d.kl_mean)},
+              {"kl_max", number(d.kl_max)},
+              {"cosine", number(d.cosine)},
+              {"max_abs", number(d.max_abs)},
+              {"top1", d.top1},
               {"layers", Json::array()}};
   const auto local = local_errors(report);
   for (const TapRow& tap : report.taps) {

@@ -29,8 +29,9 @@ struct Report {
   std::vector<TapRow> taps;
   Tolerance tolerance;
   bool agrees = false;
+  std::vector<std::string> unmatched_taps;      ///< of the dump, which this model does not have
   std::vector<std::string> config_differences;  ///< from the config that the dump was made with
-  std::optional<Diagnosis> diagnosis;           ///< if it does not agree
+  std::optional<Diagnosis> diagnosis;           ///< if it does not agree, or a layer by more than rounding
   std::string no_diagnosis;                     ///< why there is none
 };
 

@@ -10,12 +10,11 @@ struct Config : model::ModelConfig {
   int num_attention_heads = 0;
   int num_key_value_heads = 0;
   int head_dim = 0;
-  int rotary_dim = 0;  ///< of head_dim, how much is rotated
-  double rope_theta = 0;
   double rms_norm_eps = 0;
   nn::Activation hidden_act = nullptr;
   bool attention_bias = true;
   bool tie_word_embeddings = false;
+  nn::RopeConfig rope;  ///< of the part of a head that is rotated
 };
 
 std::shared_ptr<model::ModelConfig> parse_config(model::ConfigReader& config);

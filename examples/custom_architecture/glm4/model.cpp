@@ -24,7 +24,7 @@ struct Attention {
         v_proj(w / "v_proj", c.hidden_size, c.num_key_value_heads * c.head_dim, c.attention_bias),
         o_proj(w / "o_proj", c.num_attention_heads * c.head_dim, c.hidden_size) {}
 
-  // nn::attention rotates halves; here pairs (2i, 2i+1) of the first rotary_dim dims turn.
+  // nn::attention rotates halves; here pairs (2i, 2i+1) of the rotated part turn.
   Value operator()(Value x, Value rope, const nn::RaggedBatch& b) const {
     const auto entered = scope.enter();
     const Value q = nn::split_heads(q_proj(x), config.num_attention_heads, config.head_dim);
@@ -94,10 +94,7 @@ void Glm4ForCausalLM::build(const model::BuildContext& context) const {
   const nn::Scope w = root / "model";
   const nn::RaggedBatch b(context.graph);
   const nn::Embedding embed_tokens(w / "embed_tokens", c.vocab_size, c.hidden_size);
-  // A table of rotary_dim: the rope of a head that is only that wide.
-  const nn::RopeConfig rope_config{
-      .rope_theta = c.rope_theta, .head_dim = c.rotary_dim, .max_position_embeddings = c.max_position_embeddings};
-  const Value rope = nn::Rope(rope_config, context.max_length).table(b);
+  const Value rope = nn::Rope(c.rope, context.max_length).table(b);
 
   Value x = (w / "embed_tokens").tap(embed_tokens(b.token_ids));
   for (int layer = 0; layer < c.num_hidden_layers; ++layer) x = Block(w / "layers" / layer, c, layer)(x, rope, b);

@@ -19,18 +19,8 @@ std::shared_ptr<model::ModelConfig> parse_config(model::ConfigReader& config) {
   c->tie_word_embeddings = config.boolean_or("tie_word_embeddings", false);
   config.check_heads(c->num_attention_heads, c->num_key_value_heads, c->head_dim);
 
-  // v5 has the rope's fields in rope_parameters, v4 at the top.
-  model::ConfigReader rope = config.object("rope_parameters");
-  if (rope.string_or("rope_type", "default") != "default") {
-    rope.fail("rope_type", "is not \"default\": GLM-4 is known without scaling only", ErrorCode::kUnsupported);
-  }
-  c->rope_theta = rope.number_or("rope_theta", config.number_or("rope_theta", 10000.0));
-  const double factor = rope.number_or("partial_rotary_factor", config.number_or("partial_rotary_factor", 0.5));
-  c->rotary_dim = static_cast<int>(c->head_dim * factor);
-  if (c->rotary_dim < 2 || c->rotary_dim > c->head_dim || c->rotary_dim % 2 != 0) {
-    config.fail("partial_rotary_factor", "must leave an even number of dims, at most head_dim, to rotate");
-    c->rotary_dim = 2;
-  }
+  c->rope = config.rope(config.rotary_dim(c->head_dim, 0.5), c->max_position_embeddings);
+  c->max_length_limit = nn::rope_context_limit(c->rope);
   return c;
 }
 

@@ -107,8 +107,8 @@ std::shared_ptr<model::ModelConfig> parse_config(model::ConfigReader& config) {
 Result<Json> config_from_gguf(const weights::Checkpoint& checkpoint) {
   static constexpr model::GgufField kFields[] = {
       {"attention.sliding_window", "sliding_window"},
-      {"rope.scaling.attn_factor", ""},  // these two below
-      {"rope.dimension_count", ""},
+      {"rope.scaling.attn_factor", ""},  // below
+      {"rope.dimension_count", "partial_rotary_factor"},
   };
   TENON_ASSIGN(Json config, model::config_from_gguf(checkpoint, "Phi3ForCausalLM", kFields));
   if (config.contains("sliding_window") && config["sliding_window"] == 0) config["sliding_window"] = nullptr;
@@ -116,12 +116,6 @@ Result<Json> config_from_gguf(const weights::Checkpoint& checkpoint) {
     config["original_max_position_embeddings"] = *length;
   }
   Json& rope = config["rope_parameters"];
-  const Json* rotated = model::gguf_value(checkpoint, "rope.dimension_count");
-  if (rotated != nullptr && rotated->is_number_integer() && config["head_dim"].is_number_integer() &&
-      *rotated < config["head_dim"]) {
-    // Half a dim more, so that rounding down gives these.
-    rope["partial_rotary_factor"] = (rotated->get<double>() + 0.5) / config["head_dim"].get<double>();
-  }
   TENON_ASSIGN(Json short_factor, factors_of(checkpoint, "rope_factors_short.weight"));
   TENON_ASSIGN(Json long_factor, factors_of(checkpoint, "rope_factors_long.weight"));
   if (short_factor.is_null() && long_factor.is_null()) return config;

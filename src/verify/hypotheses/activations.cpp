@@ -1,4 +1,5 @@
 // The function between the matmuls of an MLP.
+#include <array>
 #include <cmath>
 
 #include "graph/ops.h"
@@ -40,6 +41,38 @@ Applied applied(const graph::Graph& graph, const Node& node) {
   return {};
 }
 
+constexpr std::array kNames = std::to_array<std::string_view>(
+    {"silu", "gelu", "gelu_pytorch_tanh", "quick_gelu", "relu", "relu2", "sigmoid", "tanh"});
+
+bool is_linear(const Rewriter& to, const Node* node) {
+  if (node != nullptr && node->op == &graph::kAdd) node = to.maker(node->inputs[0]);
+  return node != nullptr && node->op == &graph::kLinear;
+}
+
+// Two matmuls with nothing between them but a bias, or but the product of gate and up.
+void try_missing(Trial& trial) {
+  for (const std::string_view name : kNames) {
+    for (const std::size_t side : {std::size_t{0}, std::size_t{1}}) {
+      trial.test({.kind = "activation",
+                  .text = "the reference applies " + std::string(name) + " between two matmuls, this model nothing",
+                  .node =
+                      [name, side](Rewriter& to, int index) {
+                        const Node& node = to.node(index);
+                        const bool gated = node.op == &graph::kMul && is_linear(to, to.maker(node.inputs[1]));
+                        if ((!gated && (node.op != &graph::kLinear || side == 1)) ||
+                            !is_linear(to, to.maker(node.inputs[side]))) {
+                          return false;
+                        }
+                        std::vector<graph::Value> inputs = {to.value(node.inputs[0]), to.value(node.inputs[1])};
+                        inputs[side] = nn::find_activation(name)(inputs[side]);
+                        to.set(node.outputs[0], to.graph().record1(*node.op, inputs));
+                        return true;
+                      },
+                  .weight = {}});
+    }
+  }
+}
+
 }  // namespace
 
 void try_activations(Trial& trial) {
@@ -48,9 +81,8 @@ void try_activations(Trial& trial) {
     // The last one counts: quick_gelu and relu2 are made of others.
     if (const Applied a = applied(trial.graph(), trial.node(index)); a.to >= 0) now = a.name;
   }
-  if (now.empty()) return;
-  for (const std::string_view name :
-       {"silu", "gelu", "gelu_pytorch_tanh", "quick_gelu", "relu", "relu2", "sigmoid", "tanh"}) {
+  if (now.empty()) return try_missing(trial);
+  for (const std::string_view name : kNames) {
     if (name == now) continue;
     trial.test({.kind = "activation",
                 .text = "the reference's activation is " + std::string(name) + ", this model's " + std::string(now),

@@ -12,9 +12,10 @@ namespace {
 using graph::Node;
 using graph::Value;
 
-// "model.layers.0.mlp.up_proj.bias" of a linear layer's weight of that name; "" if it is no linear layer.
+// "model.layers.0.mlp.up_proj.bias" of a linear layer's weight, or of the one that a layer norm multiplies by; "" if it
+// is neither.
 std::string bias_name(const graph::Graph& graph, const Node& node) {
-  if (node.op != &graph::kLinear) return "";
+  if (node.op != &graph::kLinear && node.op != &graph::kMul) return "";
   const graph::ValueInfo& weight = graph.info(node.inputs[1]);
   constexpr std::string_view kWeight = ".weight";
   if (weight.source != graph::Source::kWeight || !weight.name.ends_with(kWeight)) return "";
@@ -24,7 +25,7 @@ std::string bias_name(const graph::Graph& graph, const Node& node) {
 // Biases that lie in the checkpoint and that nothing adds.
 void try_unused(Trial& trial) {
   std::set<std::string> names;
-  for (const int index : trial.nodes_of(graph::kLinear)) {
+  for (const int index : trial.nodes()) {
     const std::string name = bias_name(trial.graph(), trial.node(index));
     if (trial.background().unused.contains(name)) names.insert(name);
   }

@@ -1,4 +1,5 @@
-// RMS norms: epsilon, 1 + w, and norms that the reference does not have.
+// Norms: epsilon, 1 + w, of which kind, and norms that the reference does not have, or this model.
+#include <algorithm>
 #include <set>
 
 #include "graph/ops.h"
@@ -9,6 +10,7 @@ namespace tenon::verify {
 namespace {
 
 using graph::Node;
+using graph::Value;
 
 // "input_layernorm" of "model.layers.0.input_layernorm", in every layer.
 std::string suffix_of(const std::string& scope) {
@@ -16,14 +18,17 @@ std::string suffix_of(const std::string& scope) {
   return layer.empty() ? scope : scope.substr(std::min(layer.size() + 1, scope.size()));
 }
 
-// Another attribute for every norm, or for those of one place in a layer.
+bool is_norm(const Node& node) { return node.op == &graph::kRmsNorm || node.op == &graph::kLayerNorm; }
+
+// Another attribute for every norm that has it, or for those of one place in a layer.
 Change with(std::string kind, std::string text, const char* attribute, double value, const std::string& only = "") {
   return {.kind = std::move(kind),
           .text = std::move(text),
           .node =
               [attribute, value, only](Rewriter& to, int index) {
                 const Node& node = to.node(index);
-                if (node.op != &graph::kRmsNorm || (!only.empty() && suffix_of(node.scope) != only)) return false;
+                if (!is_norm(node) || !node.attributes.contains(attribute)) return false;
+                if (!only.empty() && suffix_of(node.scope) != only) return false;
                 graph::Attributes attributes = node.attributes;
                 attributes[attribute] = value;
                 to.copy_with(index, std::move(attributes));
@@ -32,41 +37,138 @@ Change with(std::string kind, std::string text, const char* attribute, double va
           .weight = {}};
 }
 
-}  // namespace
-
-void try_norms(Trial& trial) {
-  const auto norms = trial.nodes_of(graph::kRmsNorm);
-  if (norms.empty()) return;
-  const double eps = graph::number(trial.node(norms[0]).attributes, "eps");
-  trial.search({1e-5, 1e-6, 1e-8, 1e-12, 1e-7, 1e-4, 1e-3}, 1e-12, 1.0, [&](double x) {
-    return with("norm epsilon", "the reference's norms add epsilon " + shown(x) + ", this model's " + shown(eps), "eps",
-                x);
-  });
-  std::set<std::string> places;
-  for (const int index : norms) places.insert(suffix_of(trial.node(index).scope));
-  const auto test_offset = [&](const std::string& only, double now) {
+void try_offsets(Trial& trial, const std::vector<int>& norms, const std::set<std::string>& places) {
+  const auto test = [&](const std::string& only, double now) {
     trial.test(with("norm offset",
                     (only.empty() ? std::string("the norms of the reference") : "the reference's norm " + only) +
                         (now == 0 ? " multiply by 1 + weight, this model's by weight"
                                   : " multiply by weight, this model's by 1 + weight"),
                     "weight_offset", now == 0 ? 1.0 : 0.0, only));
   };
-  const double offset = graph::number(trial.node(norms[0]).attributes, "weight_offset");
-  test_offset("", offset);
+  test("", graph::number(trial.node(norms[0]).attributes, "weight_offset"));
   for (const std::string& place : places) {
-    for (const int index : norms) {
-      const Node& norm = trial.node(index);
-      if (suffix_of(norm.scope) == place && places.size() > 1) {
-        test_offset(place, graph::number(norm.attributes, "weight_offset"));
-        break;
-      }
+    const auto norm = std::ranges::find_if(norms, [&](int i) { return suffix_of(trial.node(i).scope) == place; });
+    if (norm != norms.end() && places.size() > 1) {
+      test(place, graph::number(trial.node(*norm).attributes, "weight_offset"));
     }
+  }
+}
+
+std::string beside(const std::string& weight, std::string_view name) {
+  const std::size_t dot = weight.rfind('.');
+  return dot == std::string::npos ? std::string() : weight.substr(0, dot + 1).append(name);
+}
+
+// A layer norm where this model has an RMS norm, with the bias that it then leaves unused; and the reverse.
+void try_kinds(Trial& trial) {
+  const auto* unused = &trial.background().unused;
+  trial.test({.kind = "norm kind",
+              .text =
+                  "the reference's norms are layer norms (the mean is taken off, a bias may be added), this model's "
+                  "RMS norms",
+              .node =
+                  [unused](Rewriter& to, int index) {
+                    const Node& node = to.node(index);
+                    if (node.op != &graph::kRmsNorm) return false;
+                    const std::string bias = beside(to.from().info(node.inputs[1]).name, "bias");
+                    Value y = graph::layer_norm(to.value(node.inputs[0]), graph::number(node.attributes, "eps"),
+                                                to.value(node.inputs[1]));
+                    if (unused->contains(bias)) y = graph::add(y, to.weight(bias, {y.dim(-1)}));
+                    to.set(node.outputs[0], y);
+                    return true;
+                  },
+              .weight = {}});
+  trial.test({.kind = "norm kind",
+              .text = "the reference's norms are RMS norms (the mean stays), this model's layer norms",
+              .node =
+                  [](Rewriter& to, int index) {
+                    const Node& node = to.node(index);
+                    if (node.op != &graph::kLayerNorm) return false;
+                    const Value x = to.value(node.inputs[0]);
+                    const std::vector<float> ones(static_cast<std::size_t>(x.dim(-1).size()), 1.0f);
+                    to.set(node.outputs[0], graph::rms_norm(x, to.graph().constant(ones, {x.dim(-1)}),
+                                                            graph::number(node.attributes, "eps")));
+                    return true;
+                  },
+              .weight = {}});
+}
+
+// A norm whose weights lie in the checkpoint, unused: before the matmuls of this part, or after all of it.
+void try_absent(Trial& trial) {
+  constexpr double kEps = 1e-5;
+  const auto* unused = &trial.background().unused;
+  std::set<int> matmuls;  // of what a part is given
+  for (const int index : trial.nodes_of(graph::kLinear)) {
+    if (trial.is_known(trial.node(index).inputs[0])) matmuls.insert(index);
+  }
+  const auto normed = [unused](Rewriter& to, const std::string& weight, Value x, bool rms) {
+    const Value w = to.weight(weight, {x.dim(-1)});
+    if (rms) return graph::rms_norm(x, w, kEps);
+    const std::string bias = beside(weight, "bias");
+    return graph::layer_norm(x, kEps, w, unused->contains(bias) ? to.weight(bias, {x.dim(-1)}) : Value());
+  };
+  for (const auto& [name, shape] : *unused) {
+    if (shape.size() != 1 || !name.ends_with(".weight") || layer_of(name) != trial.layer()) continue;
+    const std::string place = suffix_of(name.substr(0, name.rfind('.')));
+    const auto of_layer = [place](const std::string& layer) {
+      return (layer.empty() ? "" : layer + ".") + place + ".weight";
+    };
+    for (const bool rms : {true, false}) {
+      const std::string kind = std::string(rms ? "an RMS norm" : "a layer norm") + " with the checkpoint's " + place;
+      trial.test({.kind = "missing norm",
+                  .text = "the reference applies " + kind + " at the end of this part, this model does not use it",
+                  .node =
+                      [normed, of_layer, rms, makers = trial.makers_of_peers()](Rewriter& to, int index) {
+                        const auto maker = makers.find(index);
+                        if (maker == makers.end()) return false;
+                        const Value y = normed(to, of_layer(maker->second), to.copy(index), rms);
+                        to.set(to.node(index).outputs[0], y);
+                        return true;
+                      },
+                  .weight = {}});
+      if (matmuls.empty()) continue;
+      trial.test({.kind = "missing norm",
+                  .text = "the reference applies " + kind + " before the matmuls here, this model does not use it",
+                  .one_layer = true,
+                  .node =
+                      [normed, name, rms, matmuls](Rewriter& to, int index) {
+                        const Node& node = to.node(index);
+                        if (!matmuls.contains(index)) return false;
+                        const Value x = normed(to, name, to.value(node.inputs[0]), rms);
+                        to.set(node.outputs[0], graph::linear(x, to.value(node.inputs[1])));
+                        return true;
+                      },
+                  .weight = {}});
+    }
+  }
+}
+
+}  // namespace
+
+void try_norms(Trial& trial) {
+  try_absent(trial);
+  std::vector<int> norms;
+  std::set<std::string> places;
+  for (const int index : trial.nodes()) {
+    if (!is_norm(trial.node(index))) continue;
+    norms.push_back(index);
+    places.insert(suffix_of(trial.node(index).scope));
+  }
+  if (norms.empty()) return;
+  const double eps = graph::number(trial.node(norms[0]).attributes, "eps");
+  trial.search({1e-5, 1e-6, 1e-8, 1e-12, 1e-7, 1e-4, 1e-3}, 1e-12, 1.0, [&](double x) {
+    return with("norm epsilon", "the reference's norms add epsilon " + shown(x) + ", this model's " + shown(eps), "eps",
+                x);
+  });
+  if (const auto rms = trial.nodes_of(graph::kRmsNorm); !rms.empty()) try_offsets(trial, rms, places);
+  try_kinds(trial);
+  for (const std::string& place : places) {
     trial.test({.kind = "extra norm",
                 .text = "the reference does not apply the norm " + place + " here, this model does",
                 .node =
                     [place](Rewriter& to, int index) {
                       const Node& node = to.node(index);
-                      if (node.op != &graph::kRmsNorm || suffix_of(node.scope) != place) return false;
+                      if (!is_norm(node) || suffix_of(node.scope) != place) return false;
                       to.set(node.outputs[0], to.value(node.inputs[0]));
                       return true;
                     },

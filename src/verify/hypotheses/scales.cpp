@@ -41,7 +41,7 @@ std::string place(const std::string& scope) {
 }
 
 // Scales one of the two values that residual additions add.
-void try_residuals(Trial& trial) {
+void try_branches(Trial& trial) {
   for (const int index : trial.nodes_of(graph::kAdd)) {
     const Node& node = trial.node(index);
     if (trial.is_weight(node.inputs[1])) continue;
@@ -78,7 +78,7 @@ void try_factors(Trial& trial) {
       return Change{
           .kind = "scale",
           .text = "the reference multiplies by " + shown(s) + " where this model multiplies by " + shown(now) +
-                  ", in " + where,
+                  (where.empty() ? "" : ", in " + where),
           .node =
               [s, now, where](Rewriter& to, int i) {
                 const Node& n = to.node(i);
@@ -141,7 +141,7 @@ void try_scales(Trial& trial) {
   }
   if (!embeds) try_factors(trial);
   if (trial.tap() == "logits") try_logits_cap(trial);
-  try_residuals(trial);
+  try_branches(trial);
 }
 
 }  // namespace tenon::verify

@@ -36,6 +36,24 @@ const Node* Trial::maker(int value) const {
   return index < 0 ? nullptr : &node(index);
 }
 
+std::set<int> Trial::known_values() const {
+  std::set<int> values;
+  for (const auto& [name, value] : graph_.taps()) {
+    if (evaluator_.known(name) != nullptr) values.insert(value);
+  }
+  return values;
+}
+
+std::map<int, std::string> Trial::makers_of_peers() const {
+  std::map<int, std::string> makers;
+  for (const auto& [name, value] : tap_ == "logits" ? graph_.outputs() : graph_.taps()) {
+    const std::string layer = layer_of(name);
+    const bool peer = layer.empty() ? name == tap_ : name.substr(layer.size()) == tap_.substr(layer_.size());
+    if (peer && layer.empty() == layer_.empty()) makers[graph_.info(value).node] = layer;
+  }
+  return makers;
+}
+
 double Trial::measure(const Change& change) {
   try {
     const auto changed = rewrite(graph_, change, nullptr);
@@ -59,10 +77,10 @@ double Trial::test(const Change& change) {
 
 void Trial::search(const std::vector<double>& candidates, double low, double high,
                    const std::function<Change(double)>& change) {
-  constexpr double kFound = 1e-4;
+  const double found_at = std::min(1e-4, 0.1 * error_);
   double best = INFINITY;
   for (const double x : candidates) best = std::min(best, test(change(x)));
-  if (best < kFound) return;
+  if (best < found_at) return;
   // A grid over the logarithm, then the golden section around its best point.
   constexpr int kPoints = 41, kSteps = 36;
   const auto at = [&](double log_x) { return measure(change(std::exp(log_x))); };

@@ -2,6 +2,8 @@
 #pragma once
 
 #include <functional>
+#include <map>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -45,6 +47,11 @@ class Trial {
   const graph::Node& node(int index) const { return graph_.nodes()[static_cast<std::size_t>(index)]; }
   /// The node that makes a value, or null.
   const graph::Node* maker(int value) const;
+  /// The values of the taps that the reference knows.
+  std::set<int> known_values() const;
+  bool is_known(int value) const { return known_values().contains(value); }
+  /// The nodes that make this tap, and those of the same place in other layers, each with its layer.
+  std::map<int, std::string> makers_of_peers() const;
   bool is_weight(int value) const { return graph_.info(value).source == graph::Source::kWeight; }
 
   /// The tap's error with the change; infinite if the changed graph contradicts itself. Noted if it is the best yet.
@@ -84,6 +91,7 @@ void try_activations(Trial& trial);
 void try_experts(Trial& trial);
 void try_scales(Trial& trial);
 void try_biases(Trial& trial);
+void try_residuals(Trial& trial);
 void try_weights(Trial& trial);
 
 /// A number as a reader writes it: up to seven digits.

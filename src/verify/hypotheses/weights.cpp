@@ -10,6 +10,7 @@ namespace tenon::verify {
 namespace {
 
 using graph::Node;
+using graph::Value;
 
 struct Weight {
   std::string layer, module, name;  ///< "model.layers.0", "mlp.up_proj", "mlp.up_proj.weight"
@@ -79,6 +80,20 @@ void try_transposed(Trial& trial, const std::vector<Weight>& weights, const std:
   }
 }
 
+// The bias goes with the weight.
+void try_other_module(Trial& trial, const Weight& w, const std::string& other) {
+  const std::string module = other.substr(0, other.rfind('.'));
+  const auto* unused = &trial.background().unused;
+  const std::string prefix = w.layer.empty() ? "" : w.layer + ".";
+  if (!w.name.ends_with(".weight") || !unused->contains(prefix + module + ".bias")) return;
+  trial.test({.kind = "other weight",
+              .text = "the reference uses " + module + " (weight and bias) where this model uses " + w.module,
+              .node = {},
+              .weight = [from = w.module, module](const std::string&, const std::string& n) {
+                return n == from + ".weight" || n == from + ".bias" ? module + n.substr(from.size()) : n;
+              }});
+}
+
 void try_unused(Trial& trial, const std::vector<Weight>& weights, const std::set<std::string>& here) {
   constexpr int kMostTried = 100;
   int tried = 0;
@@ -98,6 +113,7 @@ void try_unused(Trial& trial, const std::vector<Weight>& weights, const std::set
                   .weight = [from = w.name, other](const std::string&, const std::string& n) {
                     return n == from ? other : n;
                   }});
+      try_other_module(trial, w, other);
     }
   }
 }
@@ -127,6 +143,68 @@ void try_slices(Trial& trial) {
   }
 }
 
+// A fused output cut in equal parts: the first rows of the matrix, the next, …; or the rows of each head, or each row,
+// in turn.
+struct Cut {
+  const Node* slice = nullptr;
+  int fused = -1;  ///< [T, parts * heads * width]
+  std::int64_t part = 0, parts = 0, heads = 0, width = 0;
+  bool by_head = false;
+};
+
+Cut cut_of(const graph::Graph& graph, const Node& node, std::int64_t heads) {
+  if (node.op != &graph::kSlice) return {};
+  Cut cut{.slice = &node, .fused = node.inputs[0], .heads = heads};
+  const auto& dims = graph.info(node.inputs[0]).type.dims;
+  const std::int64_t begin = graph::integer(node.attributes, "begin"),
+                     size = graph::integer(node.attributes, "end") - begin;
+  const std::int64_t all = dims.back().size();
+  if (size <= 0 || size == all || all % size != 0 || begin % size != 0) return {};
+  cut.part = begin / size, cut.parts = all / size;
+  if (dims.size() == 3) {
+    const int maker = graph.info(cut.fused).node;
+    const Node* reshape = maker < 0 ? nullptr : &graph.nodes()[static_cast<std::size_t>(maker)];
+    if (reshape == nullptr || reshape->op != &graph::kReshape) return {};
+    if (graph.info(reshape->inputs[0]).type.dims.size() != 2) return {};
+    cut.fused = reshape->inputs[0], cut.heads = dims[1].size(), cut.width = size, cut.by_head = true;
+    return cut;
+  }
+  if (dims.size() != 2 || heads == 0 || size % heads != 0) return {};
+  cut.width = size / heads;
+  return cut;
+}
+
+void try_fused_order(Trial& trial) {
+  const auto slices = trial.nodes_of(graph::kSlice);
+  if (slices.empty()) return;
+  const auto attention = trial.nodes_of(graph::kAttention);
+  const std::int64_t heads = attention.empty()
+                                 ? trial.graph().info(trial.node(slices[0]).outputs[0]).type.dims.back().size()
+                                 : trial.graph().info(trial.node(attention[0]).inputs[0]).type.dims[1].size();
+  const Cut first = cut_of(trial.graph(), trial.node(slices[0]), heads);
+  if (first.slice == nullptr) return;
+  const std::string by_head = attention.empty() ? "row by row in turn" : "head by head (q, k and v of each in turn)";
+  trial.test({.kind = "fused order",
+              .text = "the reference cuts the fused output of " + first.slice->scope + " " +
+                      (first.by_head ? "into whole parts, one after the other; this model " + by_head
+                                     : by_head + ", this model into whole parts, one after the other"),
+              .node =
+                  [heads, by_head = first.by_head](Rewriter& to, int index) {
+                    const Cut cut = cut_of(to.from(), to.node(index), heads);
+                    if (cut.slice == nullptr || cut.by_head != by_head) return false;
+                    const Value x = to.value(cut.fused);
+                    const std::int64_t size = cut.heads * cut.width;
+                    Value y = cut.by_head ? graph::slice(x, cut.part * size, (cut.part + 1) * size)
+                                          : graph::reshape(x, {x.dim(0), cut.heads, cut.parts * cut.width});
+                    y = cut.by_head ? graph::reshape(y, {y.dim(0), cut.heads, cut.width})
+                                    : graph::slice(y, cut.part * cut.width, (cut.part + 1) * cut.width);
+                    if (!cut.by_head) y = graph::reshape(y, {y.dim(0), size});
+                    to.set(cut.slice->outputs[0], y);
+                    return true;
+                  },
+              .weight = {}});
+}
+
 }  // namespace
 
 void try_weights(Trial& trial) {
@@ -137,6 +215,7 @@ void try_weights(Trial& trial) {
   try_transposed(trial, weights, here);
   try_unused(trial, weights, here);
   try_slices(trial);
+  try_fused_order(trial);
 }
 
 }  // namespace tenon::verify
