@@ -78,6 +78,7 @@ Result<Json> rope_parameters(const weights::Checkpoint& checkpoint, Json& keys) 
   Json rope = Json::object();
   const Json* type = gguf_value(checkpoint, "rope.scaling.type");
   const std::string name = type != nullptr && type->is_string() ? type->get<std::string>() : "none";
+  rope["rope_theta"] = 10000.0;  // where a file does not say it, llama.cpp takes this, whatever the family
   copy(rope, "rope_theta", "rope.freq_base");
   TENON_ASSIGN(Json factors, frequency_factors(checkpoint));
   if (name == "none") {

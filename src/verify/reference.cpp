@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdlib>
 #include <cstring>
 
 #include "model/harmless_fields.h"
@@ -101,6 +102,12 @@ Result<Reference> read_reference(const std::string& path) {
     TENON_TRY(add_prompt(out, path, prompt, *ids, *logits));
   }
   if (out.prompts.empty()) return invalid(hint(path) + "it holds no prompt.0.ids and prompt.0.logits");
+  for (const std::string& name : out.tensors->names()) {
+    const int n = std::atoi(name.c_str() + std::min(name.size(), std::string("prompt.").size()));
+    if (name.starts_with("prompt.") && n >= static_cast<int>(out.prompts.size())) {
+      return invalid(hint(path) + name + " stands alone: prompts are numbered from 0, each with .ids and .logits");
+    }
+  }
   const auto tokens = static_cast<std::int64_t>(out.prompts[0].size());
   for (const std::string& name : out.tensors->names()) {
     if (!name.starts_with("tap.")) continue;
@@ -121,14 +128,18 @@ Result<Reference> read_reference(const std::string& path) {
   return out;
 }
 
+bool runs(const Reference& reference, const std::string& architecture) {
+  if (reference.architecture.empty() || reference.architecture == architecture) return true;
+  // One architecture may run several classes (Architecture::also).
+  const auto found = model::find_architecture(reference.architecture, nullptr);
+  return found && found->architecture->name == architecture;
+}
+
 Status check_same_model(const Reference& reference, const std::string& path, const std::string& architecture,
                         std::int64_t vocab, const Json& config) {
   const std::string other = "reference dump " + path + " is of another model: ";
   const std::string make = "; make one of this model with tools/make_reference.py";
-  // One architecture may run several classes (Architecture::also).
-  const auto runs = model::find_architecture(reference.architecture, nullptr);
-  const bool same = reference.architecture == architecture || (runs && runs->architecture->name == architecture);
-  if (!reference.architecture.empty() && !same) {
+  if (!config.is_null() && !runs(reference, architecture)) {
     return invalid(other + "it was made of a " + reference.architecture + ", and this is a " + architecture + make,
                    "reference");
   }

@@ -33,7 +33,11 @@ struct Reference {
 /// Checks all that is read later: names, dtypes and shapes. An error says what is wrong with the file.
 Result<Reference> read_reference(const std::string& path);
 
-/// An error if the dump is plainly of another model: its class, vocabulary, width or depth. `config` may be null.
+/// Whether the dump is of a class that `architecture` runs, or does not say of which.
+bool runs(const Reference& reference, const std::string& architecture);
+
+/// An error if the dump is plainly of another model: its class, vocabulary, width or depth. `config` is null for a GGUF
+/// file, which may hold another class under its name, as Mistral under Llama's: then the class is no error.
 Status check_same_model(const Reference& reference, const std::string& path, const std::string& architecture,
                         std::int64_t vocab, const Json& config);
 

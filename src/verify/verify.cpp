@@ -77,9 +77,17 @@ Result<Report> verify(const VerifyOptions& options) {
   for (const Ids& ids : reference.prompts) longest = std::max(longest, ids.size());
   constexpr std::size_t kMostAtOnce = 1024;  // tokens: the arena keeps every tap of them
   const int chunk = static_cast<int>(std::min(longest, kMostAtOnce));
-  loader::LoadOptions load = options.load;
+  VerifyOptions chosen = options;
+  loader::LoadOptions& load = chosen.load;
   load.taps = reference.has_taps();
-  TENON_ASSIGN(const auto runner, Runner::load(load, options.threads, chunk, 1));
+  // A longer context than the dump's may have another rope (LongRoPE, dynamic), where transformers goes by the prompt.
+  if (load.max_length == 0) load.max_length = static_cast<int>(longest);
+  auto loaded = Runner::load(load, options.threads, chunk, 1);
+  if (!loaded) {
+    const bool too_long = options.load.max_length == 0 && loaded.error().param == "max_length";
+    return too_long ? wrap(loaded.error(), "the reference dump's longest prompt") : std::unexpected(loaded.error());
+  }
+  const std::unique_ptr<Runner> runner = std::move(*loaded);
 
   Report report{.model = options.load.model,
                 .architecture = runner->model().architecture,
@@ -96,6 +104,11 @@ Result<Report> verify(const VerifyOptions& options) {
     report.reference += " (" + reference.writer + (reference.dtype.empty() ? "" : ", " + reference.dtype) + ")";
   }
   report.config_differences = config_differences(reference, config);
+  if (!runs(reference, report.architecture)) {
+    report.config_differences.push_back("the dump was made of a " + reference.architecture +
+                                        ", as which this GGUF file does not name itself: it is read as a " +
+                                        report.architecture);
+  }
 
   const Ids& first = reference.prompts[0];
   const auto rows = std::min(static_cast<std::int64_t>(first.size()), static_cast<std::int64_t>(chunk));
@@ -118,7 +131,7 @@ Result<Report> verify(const VerifyOptions& options) {
 
   // Enough tokens to see what diverges and to tell causes apart; each costs time.
   constexpr std::int64_t kEnough = 64, kBeyond = 16;
-  auto diagnosis = explain(options, reference, config, std::max(kEnough, std::min(first_row + kBeyond, rows)),
+  auto diagnosis = explain(chosen, reference, config, std::max(kEnough, std::min(first_row + kBeyond, rows)),
                            report.agrees ? kRounding : 0);
   if (report.agrees && (!diagnosis || diagnosis->first.empty())) return report;  // it adds up over the layers
   if (diagnosis) {

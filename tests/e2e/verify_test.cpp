@@ -147,6 +147,40 @@ TEST(Verify, ADumpOfAnotherClassOfTheSameArchitecture) {
   EXPECT_THAT(end.out, HasSubstr("AGREES"));
 }
 
+// A GGUF file may hold another class under its name: Mistral's are Llama's.
+TEST(Verify, AGgufFileOfAClassThatItDoesNotName) {
+  TempDir dir;
+  const fs::path model = kSource / "tests" / "golden" / "mistral" / "full_head_dim";
+  const fs::path dump =
+      relabelled(model / "reference.safetensors", dir.path(), {{"architecture", "MistralForCausalLM"}});
+  const Finished end = verify(model / "model.gguf", dump, kFloat32);
+  EXPECT_EQ(end.status, 0) << end.err << end.out;
+  EXPECT_THAT(end.out, AllOf(HasSubstr("AGREES"), HasSubstr("note: the dump was made of a MistralForCausalLM")));
+}
+
+TEST(Verify, ADumpWithAGap) {
+  TempDir dir;
+  std::string bytes = read_file((kModel / "reference.safetensors").string()).value();
+  const std::string name = "prompt.1.logits";
+  bytes.replace(bytes.find(name), name.size(), "absent.1.logits");
+  std::ofstream(dir.path() / "gap.safetensors", std::ios::binary) << bytes;
+  const Finished end = verify(kModel, dir.path() / "gap.safetensors", kFloat32);
+  EXPECT_EQ(end.status, 1);
+  EXPECT_THAT(end.err, HasSubstr("prompt.1.ids stands alone"));
+}
+
+// transformers chooses the factors by the prompt, Tenon by the context: that of the dump.
+TEST(Verify, LongRopeHasTheContextOfTheDump) {
+  const fs::path model = kSource / "tests" / "golden" / "phi3" / "longrope_short";
+  const Finished end = verify(model, model / "reference.safetensors", kFloat32);
+  EXPECT_EQ(end.status, 0) << end.err << end.out;
+  auto arguments = kFloat32;
+  arguments.insert(arguments.end(), {"--max-length", "128"});
+  EXPECT_EQ(verify(model, model / "reference.safetensors", arguments).status, 1);
+  const Finished inspected = run({"inspect", model.string()});
+  EXPECT_THAT(inspected.out, HasSubstr("a context of more than 32 tokens takes long_factor for every prompt"));
+}
+
 TEST(Verify, AnArchitectureOutOfTheTree) {
   const fs::path example = kSource / "examples" / "custom_architecture" / "glm4";
   TempDir cache;
