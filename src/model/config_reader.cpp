@@ -80,7 +80,7 @@ void ConfigReader::fail(std::string_view field, std::string problem, ErrorCode c
   if (state_->error) return;
   const std::string path = path_of(field);
   std::string what = "config field " + path + " of " + state_->architecture + " ";
-  if (const auto key = state_->gguf_keys.find(path); key != state_->gguf_keys.end()) {
+  if (const auto key = state_->gguf_keys.find(path); key != state_->gguf_keys.end() && key->is_string()) {
     what = "GGUF metadata key " + key->get<std::string>() + " (" + path + " of " + state_->architecture + ") ";
   }
   state_->error = Error{code, what + std::move(problem), path};

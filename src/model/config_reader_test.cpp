@@ -89,6 +89,9 @@ TEST(ConfigReader, FieldsOfGgufAreNamedByTheirKeys) {
                                         "LlamaForCausalLM) is 0, but must be an integer"));
   json.erase("num_attention_heads");
   EXPECT_THAT(error_of(json), testing::EndsWith("(num_attention_heads of LlamaForCausalLM) is missing"));
+  // A config.json may have a field of that name, with anything in it.
+  EXPECT_THAT(error_of(with(R"({"gguf_metadata_keys": {"hidden_size": 1}, "hidden_size": 0})")),
+              HasSubstr("config field hidden_size of LlamaForCausalLM is 0"));
 }
 
 TEST(ConfigReader, WrongTypesAndRanges) {
