@@ -191,6 +191,11 @@ put("model_files", "nested", files(config__json={
     "architectures": llama["architectures"], "text_config": {**llama, "layer_types": None},
     "rope_scaling": {"type": "yarn", "factor": 4.0, "original_max_position_embeddings": 32}, "tie_word_embedings": True}))
 put("model_files", "unknown", files(config__json={**llama, "architectures": ["LlamaForCausalLm"]}))
+put("model_files", "range", files(config__json=llama, tensors__json={
+    "tensors": [{"name": "{i}", "shape": [1], "range": {"i": [2 ** 63 - 1, 2 ** 63 - 1]}}]}))
+put("model_files", "large_heads", files(config__json={**llama, "num_attention_heads": 65536, "num_key_value_heads": 65536,
+                                                      "head_dim": 65536}))
+put("model_files", "large_part", files(config__json={**golden("phi3/longrope_long"), "partial_rotary_factor": 1e300}))
 put("model_files", "own_keys", files(config__json={**llama, "vocab_size": "x", "gguf_metadata_keys": {"vocab_size": 1}}))
 
 
