@@ -36,13 +36,12 @@ TEST(FuzzCorpus, TENON_FUZZ_NAME) {
   feed("");
   std::mt19937 random(1);
   const auto below = [&](std::size_t n) { return static_cast<std::size_t>(random() % n); };
-  constexpr int kChanges = 2000;
   const char edges[] = {0, 1, 127, -1, -128, '"', '{', '['};
   for (const std::string& seed : all) {
     feed(seed);
-    const std::size_t step = std::max<std::size_t>(seed.size() / 1000, 1);
+    const std::size_t step = std::max<std::size_t>(seed.size() * 2 / TENON_FUZZ_CHANGES, 1);
     for (std::size_t n = 0; n < seed.size(); n += step) feed(seed.substr(0, n));
-    for (int i = 0; i < kChanges && !seed.empty(); ++i) {
+    for (int i = 0; i < TENON_FUZZ_CHANGES && !seed.empty(); ++i) {
       std::string changed = seed;
       for (std::size_t k = below(3) + 1; k > 0; --k) {
         const std::size_t at = below(changed.size());

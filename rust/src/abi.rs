@@ -3,6 +3,7 @@
 use std::any::Any;
 use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::ptr;
+use std::thread;
 
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,6 +24,18 @@ pub type Outcome<T> = Result<T, Failure>;
 
 pub fn invalid(message: impl Into<String>) -> Failure {
     Failure { status: Status::Invalid, message: message.into() }
+}
+
+/// What recurses over outside text or values gets a stack that is deep enough for all that passes the limits on its size.
+const DEEP_STACK: usize = 256 << 20;
+
+/// Runs `body` on a thread of its own, called `name`, with a deep stack.
+pub fn on_deep_stack<T: Send>(name: &str, body: impl FnOnce() -> Outcome<T> + Send) -> Outcome<T> {
+    thread::scope(|scope| {
+        let builder = thread::Builder::new().name(name.to_string()).stack_size(DEEP_STACK);
+        let worker = builder.spawn_scoped(scope, body).map_err(|e| invalid(format!("no thread for it: {e}")))?;
+        worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    })
 }
 
 /// A boxed slice that belongs to the caller.

@@ -9,11 +9,14 @@ use minijinja::syntax::SyntaxConfig;
 use minijinja::value::{Rest, Serde, Value, ValueKind};
 use minijinja::{AutoEscape, Environment, Error, ErrorKind, Output, State, UndefinedBehavior};
 
-use crate::abi::{enter, invalid, quiet, text, Bytes, Failure, Outcome, Status};
+use crate::abi::{enter, invalid, on_deep_stack, quiet, text, Bytes, Failure, Outcome, Status};
 use crate::{python, strftime, tags};
 
-/// Instructions a rendering may run: seconds of work, so that a template cannot hang a server.
-const FUEL: u64 = 20_000_000;
+/// Instructions a rendering may run, and 64 times as many bytes it may make: half a second of work, so that a template
+/// cannot hang a server. Conversations of many megabytes take a tenth.
+const FUEL: u64 = 5_000_000;
+/// Bytes: real ones have less than 64 KiB. Parsing and compiling recurse over long chains of operators.
+const MAX_SOURCE: usize = 256 << 10;
 const NAME: &str = "chat template";
 
 pub struct Handle {
@@ -64,6 +67,10 @@ fn print(out: &mut Output, _state: &mut State, value: &Value) -> Result<(), Erro
 }
 
 fn create(source: &str) -> Outcome<Handle> {
+    if source.len() > MAX_SOURCE {
+        let size = source.len();
+        return Err(invalid(format!("{NAME}: {size} bytes are more than the limit of {MAX_SOURCE}")));
+    }
     let mut environment = Environment::new();
     let syntax = SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).keep_trailing_newline(false).build();
     environment.set_syntax(syntax.map_err(|e| failure(&e))?);
@@ -76,6 +83,7 @@ fn create(source: &str) -> Outcome<Handle> {
     environment.add_filter("tojson", python::tojson);
     environment.add_filter("int", python::int);
     environment.add_filter("float", python::float);
+    environment.add_filter(tags::KEPT, python::kept);
     environment.add_function("raise_exception", raise_exception);
     environment.add_function("cycler", |items: Rest<Value>| minijinja_contrib::globals::cycler(items.0));
     environment.add_function("joiner", minijinja_contrib::globals::joiner);
@@ -87,7 +95,8 @@ fn create(source: &str) -> Outcome<Handle> {
     });
     environment.add_test("callable", |value: &Value| value.kind() == ValueKind::Plain);
     // Jinja reads every kind of line end as \n.
-    let source = tags::rewrite(&source.replace("\r\n", "\n").replace('\r', "\n"));
+    let source = tags::rewrite(&source.replace("\r\n", "\n").replace('\r', "\n"))
+        .map_err(|size| invalid(format!("{NAME}: a tag of {size} bytes is too long")))?;
     environment.add_template_owned(NAME, source).map_err(|e| failure(&e))?;
     Ok(Handle { environment })
 }
@@ -111,7 +120,8 @@ pub unsafe extern "C" fn tenon_template_create(
     error: *mut Bytes,
 ) -> Status {
     enter(out, ptr::null_mut(), error, || {
-        create(text(source, source_size, "the chat template")?).map(|handle| Box::into_raw(Box::new(handle)))
+        let source = text(source, source_size, "the chat template")?;
+        on_deep_stack("template", || create(source)).map(|handle| Box::into_raw(Box::new(handle)))
     })
 }
 
@@ -135,6 +145,8 @@ pub unsafe extern "C" fn tenon_template_render(
 ) -> Status {
     enter(out, Bytes::empty(), error, || {
         let variables = text(variables, variables_size, "the template's variables")?;
-        render(&*handle, variables, now).map(|rendered| Bytes::from_vec(rendered.into_bytes()))
+        let handle = &*handle;
+        // Values nest as deep as the template makes them.
+        on_deep_stack("template", || render(handle, variables, now)).map(|text| Bytes::from_vec(text.into_bytes()))
     })
 }

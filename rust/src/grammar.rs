@@ -2,17 +2,13 @@
 
 use std::ptr;
 use std::sync::Arc;
-use std::thread;
 
 use llguidance::api::{GrammarWithLexer, TopLevelGrammar};
 use llguidance::toktrie::{ApproximateTokEnv, SimpleVob, TokEnv, TokRxInfo, TokTrie};
 use llguidance::{Matcher, ParserFactory};
 
-use crate::abi::{enter, invalid, quiet, slice, text, Bytes, Outcome, Status};
+use crate::abi::{enter, invalid, on_deep_stack, quiet, slice, text, Bytes, Outcome, Status};
 
-/// Compiling recurses over what the client wrote: on a stack that is deep enough for every source that passes the
-/// limits on size and nesting.
-const COMPILE_STACK: usize = 256 << 20;
 /// States of a lexer take one to two KiB each, for each running request.
 const MAX_LEXER_STATES: usize = 20_000;
 /// 20,000 of these take about a millisecond.
@@ -87,7 +83,7 @@ fn message(error: &str) -> String {
 }
 
 fn compile(vocabulary: &Vocabulary, kind: &str, source: &str) -> Outcome<Grammar> {
-    let run = || {
+    on_deep_stack("grammar", || {
         let mut matcher = Matcher::new(vocabulary.factory.create_parser(top_level(kind, source)?));
         if let Some(error) = matcher.get_error() {
             return Err(invalid(message(&error)));
@@ -98,11 +94,6 @@ fn compile(vocabulary: &Vocabulary, kind: &str, source: &str) -> Outcome<Grammar
             return Err(invalid("no token of this model can begin such a text"));
         }
         Ok(Grammar { matcher })
-    };
-    thread::scope(|scope| {
-        let builder = thread::Builder::new().name("grammar".to_string()).stack_size(COMPILE_STACK);
-        let worker = builder.spawn_scoped(scope, run).map_err(|e| invalid(format!("no thread to compile it: {e}")))?;
-        worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
     })
 }
 
@@ -332,10 +323,8 @@ mod tests {
         let deep = |open: &str, close: &str, n: usize| format!("{}a{}", open.repeat(n), close.repeat(n));
         let chain: Vec<String> =
             (0..3000).map(|i| format!(r##""d{i}": {{"$ref": "#/$defs/d{}"}}"##, (i + 1) % 3001)).collect();
-        let chained = format!(
-            r##"{{"$ref": "#/$defs/d0", "$defs": {{{}, "d3000": {{"type": "null"}}}}}}"##,
-            chain.join(",")
-        );
+        let chained =
+            format!(r##"{{"$ref": "#/$defs/d0", "$defs": {{{}, "d3000": {{"type": "null"}}}}}}"##, chain.join(","));
         let all: Vec<String> = (0..3000).map(|i| format!(r#""property_{i}": {{"type": "string"}}"#)).collect();
         let bombs = [
             ("regex", deep("(", ")", 100_000)),

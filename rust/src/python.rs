@@ -5,6 +5,7 @@ use minijinja::{Error, ErrorKind, State};
 use minijinja_contrib::pycompat;
 
 const MAX_DEPTH: usize = 256;
+const MAX_KEPT_DEPTH: usize = 100;
 const MAX_WIDTH: usize = 1 << 20;
 
 fn invalid(message: impl Into<String>) -> Error {
@@ -113,10 +114,19 @@ impl JsonStyle {
         out.push('"');
     }
 
-    fn write(&self, out: &mut String, value: &Value, depth: usize) -> Result<(), Error> {
+    /// Pays as it goes: a list that holds another one twice, and so on, is a small value and a long text.
+    fn write(&self, state: &State, out: &mut String, value: &Value, depth: usize) -> Result<(), Error> {
         if depth > MAX_DEPTH {
             return Err(invalid("tojson: the value is nested too deeply"));
         }
+        let before = out.len();
+        self.write_value(state, out, value, depth)?;
+        let leaf = !matches!(value.kind(), ValueKind::Seq | ValueKind::Iterable | ValueKind::Map);
+        let written = if leaf { out.len() - before } else { depth * self.indent.as_ref().map_or(0, String::len) };
+        state.consume_fuel(1 + written as u64 / 64)
+    }
+
+    fn write_value(&self, state: &State, out: &mut String, value: &Value, depth: usize) -> Result<(), Error> {
         match value.kind() {
             ValueKind::None => out.push_str("null"),
             ValueKind::Bool => out.push_str(if value.is_true() { "true" } else { "false" }),
@@ -128,7 +138,7 @@ impl JsonStyle {
                 for item in value.try_iter()? {
                     out.push_str(if count > 0 { &self.item_separator } else { "" });
                     self.new_line(out, depth + 1);
-                    self.write(out, &item, depth + 1)?;
+                    self.write(state, out, &item, depth + 1)?;
                     count += 1;
                 }
                 if count > 0 {
@@ -150,7 +160,7 @@ impl JsonStyle {
                     self.new_line(out, depth + 1);
                     self.write_string(out, key);
                     out.push_str(&self.key_separator);
-                    self.write(out, item, depth + 1)?;
+                    self.write(state, out, item, depth + 1)?;
                 }
                 if !entries.is_empty() {
                     self.new_line(out, depth);
@@ -195,9 +205,34 @@ pub fn tojson(
 ) -> Result<Value, Error> {
     let style = JsonStyle::new(ensure_ascii, indent, kwargs)?;
     let mut out = String::new();
-    style.write(&mut out, value, 0)?;
-    state.consume_fuel(out.len() as u64 / 64)?;
+    style.write(state, &mut out, value, 0)?;
     Ok(Value::from(out))
+}
+
+/// What a template may keep in a namespace (see tags.rs): no namespace, which could then hold itself, and nothing that a
+/// loop has nested without end. Printing, comparing and freeing recurse.
+pub fn kept(state: &State, value: Value) -> Result<Value, Error> {
+    check_kept(state, &value, 0)?;
+    Ok(value)
+}
+
+fn check_kept(state: &State, value: &Value, depth: usize) -> Result<(), Error> {
+    if depth > MAX_KEPT_DEPTH {
+        return Err(invalid(format!("a namespace cannot keep values that nest more than {MAX_KEPT_DEPTH} deep")));
+    }
+    let is_map = value.kind() == ValueKind::Map;
+    if is_map && value.as_object().is_some_and(|object| object.type_name().ends_with("::Namespace")) {
+        return Err(invalid("a namespace cannot keep a namespace"));
+    }
+    if !is_map && !matches!(value.kind(), ValueKind::Seq | ValueKind::Iterable) {
+        return Ok(());
+    }
+    for (index, item) in value.try_iter()?.enumerate() {
+        state.consume_fuel(u64::from(index % 16 == 0))?;
+        let item = if is_map { value.get_item(&item)? } else { item };
+        check_kept(state, &item, depth + 1)?;
+    }
+    Ok(())
 }
 
 /// Jinja's int filter: what is no number becomes `default`.

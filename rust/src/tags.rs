@@ -1,12 +1,18 @@
 //! `{% generation %}` … `{% endgeneration %}`: a tag of transformers that marks what an assistant said, for training.
 //! minijinja has no custom tags, so they become `{% with %}` … `{% endwith %}`, which has the same scope and prints
 //! the same; white-space control marks and line numbers stay.
+//!
+//! `{% set ns.x = … %}`: only a namespace can be changed, so only by one can a value come to hold itself, or a loop nest
+//! values without end. What is kept there goes through the filter `KEPT`.
 
-/// Rewrites the tags of a template's source; raw blocks, comments and string literals are left alone.
-pub fn rewrite(source: &str) -> String {
-    if !source.contains("generation") {
-        return source.to_string();
-    }
+pub const KEPT: &str = "__kept";
+
+/// Bytes of one tag: minijinja's search for constants takes the square of a chain of operators.
+const MAX_TAG: usize = 16 << 10;
+
+/// Rewrites the tags of a template's source; raw blocks, comments and string literals are left alone. The error is the
+/// length of a tag that is too long.
+pub fn rewrite(source: &str) -> Result<String, usize> {
     let mut out = String::with_capacity(source.len());
     let mut rest = source;
     while let Some(at) = rest.find('{') {
@@ -15,12 +21,17 @@ pub fn rewrite(source: &str) -> String {
         let taken = if rest.starts_with("{#") {
             end_after(rest, "#}")
         } else if rest.starts_with("{{") {
-            code_end(rest, "}}")
+            bounded(code_end(rest, "}}"))?
         } else if rest.starts_with("{%") {
-            let end = code_end(rest, "%}");
+            let end = bounded(code_end(rest, "%}"))?;
             match tag_name(&rest[..end]) {
                 "generation" => return_tag(&mut out, &mut rest, end, "generation", "with"),
                 "endgeneration" => return_tag(&mut out, &mut rest, end, "endgeneration", "endwith"),
+                "set" => {
+                    out.push_str(&kept(&rest[..end]));
+                    rest = &rest[end..];
+                    0
+                }
                 "raw" => raw_end(rest, end),
                 _ => end,
             }
@@ -31,7 +42,15 @@ pub fn rewrite(source: &str) -> String {
         rest = &rest[taken..];
     }
     out.push_str(rest);
-    out
+    Ok(out)
+}
+
+fn bounded(tag_size: usize) -> Result<usize, usize> {
+    if tag_size > MAX_TAG {
+        Err(tag_size)
+    } else {
+        Ok(tag_size)
+    }
 }
 
 /// Writes the tag with its new name; nothing of it is left to copy.
@@ -39,6 +58,23 @@ fn return_tag(out: &mut String, rest: &mut &str, end: usize, old: &str, new: &st
     out.push_str(&rest[..end].replacen(old, new, 1));
     *rest = &rest[end..];
     0
+}
+
+/// A set tag whose value goes through `KEPT` if its target is in a namespace: the value after "=", or what the filters
+/// of a block make of it.
+fn kept(tag: &str) -> String {
+    let Some(inner) = tag.strip_suffix("%}") else { return tag.to_string() };
+    let inner = inner.strip_suffix(['-', '+']).unwrap_or(inner);
+    let mark = &tag[inner.len()..];
+    let target_end = inner.find(['=', '|']).unwrap_or(inner.len());
+    let (target, value) = inner.split_at(target_end);
+    if value.is_empty() || !target.contains('.') {
+        return tag.to_string();
+    }
+    match value.strip_prefix('=') {
+        Some(value) => format!("{target}=({value})|{KEPT}{mark}"),
+        None => format!("{inner}|{KEPT}{mark}"),
+    }
 }
 
 fn end_after(text: &str, mark: &str) -> usize {
@@ -84,7 +120,9 @@ fn raw_end(text: &str, from: usize) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use super::rewrite;
+    fn rewrite(source: &str) -> String {
+        super::rewrite(source).unwrap()
+    }
 
     #[test]
     fn tags_become_with_blocks() {
@@ -92,8 +130,18 @@ mod tests {
     }
 
     #[test]
+    fn what_a_namespace_keeps_is_checked() {
+        assert_eq!(rewrite("{% set namespace.x = 1, 2 -%}"), "{% set namespace.x =( 1, 2 )|__kept-%}");
+        assert_eq!(rewrite("{% set a, namespace.x=b == c%}"), "{% set a, namespace.x=(b == c)|__kept%}");
+        assert_eq!(rewrite("{% set namespace.x | f(a=1) %}"), "{% set namespace.x | f(a=1) |__kept%}");
+    }
+
+    #[test]
     fn other_places_stay() {
         for source in [
+            "{% set x = namespace(a=b.c) %}",
+            "{% set x | f(a.b=1) %}namespace",
+            "{% set namespace.x %}y{% endset %}",
             "{# {% generation %} #}x",
             "{% raw %}{% generation %}{% endraw %}",
             "{{ '{% generation %}' }}",

@@ -33,6 +33,12 @@ TEST(Json, ReportsThePlaceOfAnError) {
   const auto r = parse_json("{\"a\": 1,\n \"b\": }", "body");
   ASSERT_FALSE(r);
   EXPECT_NE(r.error().message.find("line 2"), std::string::npos) << r.error().message;
+  const std::string many(100000, '\n');
+  for (const std::string& text : {many + "[1,", "[\"" + many, many + "{'" + many + "'"}) {
+    const auto wrong = parse_json(text, "body");
+    ASSERT_FALSE(wrong);
+    EXPECT_LT(wrong.error().message.size(), 300u);
+  }
 }
 
 TEST(Json, RefusesDepthBombsAndBadUtf8) {
@@ -40,6 +46,7 @@ TEST(Json, RefusesDepthBombsAndBadUtf8) {
   EXPECT_FALSE(parse_json("\"\xff\"", "utf8"));
   EXPECT_TRUE(parse_json("[\"[[[[{{{{\"]", "brackets inside a string", {.max_depth = 2}));
   EXPECT_FALSE(parse_json("[1,2]", "long", {.max_bytes = 3}));
+  EXPECT_FALSE(parse_json(std::string_view("{}\0{", 4), "what follows a NUL"));
 }
 
 TEST(Json, NearestName) {

@@ -20,6 +20,15 @@ std::string place(std::string_view text, std::size_t offset) {
   return "line " + std::to_string(line) + ", column " + std::to_string(column);
 }
 
+// What the parser says, without all of the text that it had read of a string or of white space: that may be megabytes.
+std::string shortened(std::string detail) {
+  constexpr std::size_t kLongest = 100;
+  const auto read = detail.find("; last read: ");
+  const auto end = detail.rfind('\'');
+  if (read != detail.npos && end != detail.npos && end > read + kLongest) detail.erase(read, end + 1 - read);
+  return detail;
+}
+
 // Nesting is bounded before any recursive parser sees the text.
 bool too_deep(std::string_view text, int max_depth) {
   int depth = 0;
@@ -54,12 +63,16 @@ Result<Json> parse_json(std::string_view text, std::string_view what, JsonLimits
     return invalid(source + ": JSON is nested deeper than " + std::to_string(limits.max_depth) + " levels");
   }
   if (!simdjson::validate_utf8(text.data(), text.size())) return invalid(source + ": JSON is not valid UTF-8");
+  // Json::parse takes a NUL for the end of the text, and would pass over what follows it.
+  if (const auto nul = text.find('\0'); nul != text.npos) {
+    return invalid(source + ": not valid JSON at " + place(text, nul) + ": a NUL byte");
+  }
   try {
     return Json::parse(text);
   } catch (const Json::parse_error& e) {
     std::string detail = e.what();  // "[json.exception.parse_error.101] parse error at line 1, column 2: <detail>"
     if (const auto at = detail.find("syntax error"); at != std::string::npos) detail = detail.substr(at);
-    return invalid(source + ": not valid JSON at " + place(text, e.byte ? e.byte - 1 : 0) + ": " + detail);
+    return invalid(source + ": not valid JSON at " + place(text, e.byte ? e.byte - 1 : 0) + ": " + shortened(detail));
   } catch (const Json::exception& e) {
     return invalid(source + ": not valid JSON: " + e.what());
   }

@@ -229,6 +229,54 @@ TEST(ChatTemplateTest, BadInput) {
   EXPECT_TRUE(render("{{ " + std::string(5000, '(') + " }}").starts_with("error: "));
 }
 
+// Printing, comparing and freeing recurse: a stack that overflows ends the process.
+TEST(ChatTemplateTest, ValuesDoNotNestWithoutEnd) {
+  EXPECT_NE(render("{% set ns = namespace() %}{% set ns.x = ns %}{{ ns }}").find("cannot keep a namespace"),
+            std::string::npos);
+  for (const char* value : {"{'a': [ns]}", "namespace(a=ns)", "[1, ns]|list", "[ns]|map('default', 1)", "1, ns"}) {
+    EXPECT_TRUE(
+        render("{% set ns = namespace() %}{% set ns.x = " + std::string(value) + " %}{{ ns }}").starts_with("error: "))
+        << value;
+  }
+  EXPECT_TRUE(render("{% set ns = namespace() %}{% set ns.x | default(ns, true) %}{% endset %}{{ ns }}")
+                  .starts_with("error: "));
+  for (const char* value : {"[ns.x]", "[ns.x]|reverse", "{'a': ns.x}.items()", "([ns.x]|batch(1)|list) + [1]"}) {
+    EXPECT_TRUE(render("{% set ns = namespace(x=1) %}{% for i in range(9999) %}{% for j in range(99) %}{% set ns.x = " +
+                       std::string(value) + " %}{% endfor %}{% endfor %}{{ ns.x }}")
+                    .starts_with("error: "))
+        << value;
+  }
+  // A small value that is a long text.
+  EXPECT_TRUE(render("{% set ns = namespace(x=[1]) %}{% for i in range(40) %}{% set ns.x = [ns.x, ns.x] %}{% endfor %}"
+                     "{{ ns.x|tojson }}")
+                  .starts_with("error: "));
+  EXPECT_TRUE(render("{% macro m(x, n) %}{{ m([x, x], n - 1) if n else x|tojson }}{% endmacro %}{{ m(1, 40) }}")
+                  .starts_with("error: "));
+  EXPECT_EQ(render("{% set ns = namespace(x=[], n=0) -%}\n{% for i in range(3) %}{% set ns.x = ns.x + [[i], i] -%}\n"
+                   "{% set ns.n = ns.n + 1 if ns.x|length > 2 else 0 %}{% endfor %}{{ ns.x }} {{ ns.n }}"),
+            "[[0], 0, [1], 1, [2], 2] 2");
+}
+
+TEST(ChatTemplateTest, LongSourcesAreRefusedAndDeepOnesDoNoHarm) {
+  constexpr std::size_t kTag = 16000, kSource = 262000;
+  const auto chain = [](std::size_t size, const std::string& first, const std::string& more) {
+    std::string out = first;
+    while (out.size() + more.size() < size) out += more;
+    return out;
+  };
+  EXPECT_NE(render(std::string(std::size_t{300} << 10, 'x')).find("limit"), std::string::npos);
+  EXPECT_NE(render(chain(20000, "{{ 1", "+1") + " }}").find("too long"), std::string::npos);
+  render(chain(kTag, "{{ 1", "+1") + " }}");
+  render(chain(kTag, "{{ x", ".x") + " }}");
+  render(chain(kTag, "{{ x", "|e") + " }}");
+  render(chain(kTag, "{{ 1", "~1") + " }}");
+  render(chain(kTag, "{{ 1", " and 1") + " }}");
+  render(chain(kTag, "{{ 1", " if 1 else 1") + " }}");
+  render(chain(kTag, "{{ 1", "<1") + " }}");
+  render(chain(kSource, "{% if x %}", "{% elif x %}") + "{% endif %}");
+  EXPECT_TRUE(render(chain(kSource, "{% set x = 1 %}", "{% set x = [x] %}") + "{{ x }}").starts_with("[[["));
+}
+
 TEST(ChatTemplateTest, SharedByThreads) {
   const auto tmpl =
       ChatTemplate::create("{% for m in messages %}{{ m.content }}{{ bos_token }}{% endfor %}", {{"bos_token", "|"}});

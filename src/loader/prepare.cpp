@@ -225,7 +225,8 @@ compiler::CompileOptions PreparedModel::compile_options(const LoadOptions& optio
 }
 
 Result<Json> expand_tensors(const Json& tensors) {
-  constexpr std::size_t kMaxTensors = 1 << 20;
+  constexpr std::int64_t kMaxTensors = 1 << 20;
+  constexpr std::size_t kMaxName = 1024;
   if (!tensors.is_object() || !tensors.contains("tensors") || !tensors["tensors"].is_array()) {
     return invalid("tensors.json has no list \"tensors\"");
   }
@@ -235,16 +236,23 @@ Result<Json> expand_tensors(const Json& tensors) {
       return invalid("an entry of tensors.json has no name or shape");
     }
     std::vector<std::string> names = {entry["name"].get<std::string>()};
+    if (names[0].size() > kMaxName)
+      return invalid("tensors.json has a name of " + std::to_string(names[0].size()) + " bytes");
     const Json ranges = entry.contains("range") && entry["range"].is_object() ? entry["range"] : Json::object();
     for (const auto& [variable, range] : ranges.items()) {
       if (!range.is_array() || range.size() != 2 || !range[0].is_number_integer() || !range[1].is_number_integer()) {
         return invalid("tensors.json: the range of " + variable + " is not two integers");
       }
+      const auto first = range[0].get<std::int64_t>(), last = range[1].get<std::int64_t>();
+      const bool in_range = first >= 0 && first <= last && last < kMaxTensors;
+      if (!in_range || static_cast<std::int64_t>(names.size()) * (last - first + 1) > kMaxTensors) {
+        return invalid("tensors.json: the range of " + variable +
+                       " does not go from one number up to another, or too far");
+      }
       std::vector<std::string> expanded;
       const std::string placeholder = "{" + variable + "}";
       for (const std::string& name : names) {
-        for (auto i = range[0].get<std::int64_t>(); i <= range[1].get<std::int64_t>() && expanded.size() <= kMaxTensors;
-             ++i) {
+        for (auto i = first; i <= last; ++i) {
           std::string copy = name;
           if (const std::size_t at = copy.find(placeholder); at != std::string::npos) {
             copy.replace(at, placeholder.size(), std::to_string(i));
@@ -257,7 +265,8 @@ Result<Json> expand_tensors(const Json& tensors) {
     Json tensor = Json::object();
     tensor["dtype"] = entry.contains("dtype") ? entry["dtype"] : tensors.value("storage_dtype", Json("F32"));
     tensor["shape"] = entry["shape"];
-    if (result.size() + names.size() > kMaxTensors) return invalid("tensors.json names too many tensors");
+    if (static_cast<std::int64_t>(result.size() + names.size()) > kMaxTensors)
+      return invalid("tensors.json names too many tensors");
     // Straight into the map's vector: its own insertion looks for the name first. shapes_only refuses names given
     // twice.
     for (const std::string& name : names) result.get_ref<Json::object_t&>().emplace_back(name, tensor);

@@ -94,6 +94,11 @@ TEST(Prepare, ExpandsPatterns) {
   EXPECT_EQ((*expanded)["b"]["dtype"], "U8");
   EXPECT_EQ((*expanded)["a.0.e.3"]["dtype"], "BF16");
   EXPECT_FALSE(expand_tensors(Json::parse(R"({"tensors": [{"shape": [1]}]})")));
+  for (const char* range : {"[9223372036854775807, 9223372036854775807]", "[-1, 0]", "[2, 1]", "[0, 1048576]"}) {
+    const std::string text =
+        R"({"tensors": [{"name": "{i}", "shape": [1], "range": {"i": )" + std::string(range) + "}}]}";
+    EXPECT_FALSE(expand_tensors(Json::parse(text))) << range;
+  }
   EXPECT_FALSE(
       expand_tensors(Json::parse(R"({"tensors": [{"name": "{i}", "shape": [1], "range": {"i": [0, 99999999]}}]})")));
 }

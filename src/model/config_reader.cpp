@@ -81,7 +81,7 @@ void ConfigReader::fail(std::string_view field, std::string problem, ErrorCode c
   if (state_->error) return;
   const std::string path = path_of(field);
   std::string what = "config field " + path + " of " + state_->architecture + " ";
-  if (const auto key = state_->gguf_keys.find(path); key != state_->gguf_keys.end()) {
+  if (const auto key = state_->gguf_keys.find(path); key != state_->gguf_keys.end() && key->is_string()) {
     what = "GGUF metadata key " + key->get<std::string>() + " (" + path + " of " + state_->architecture + ") ";
   }
   state_->error = Error{code, what + std::move(problem), path};
@@ -223,7 +223,9 @@ std::vector<double> ConfigReader::numbers(std::string_view field) {
   if (value == nullptr) return {};
   std::vector<double> result;
   for (const Json& item : value->is_array() ? *value : Json::array({nullptr})) {
-    if (!item.is_number()) return wrong_type(field, *value, "a list of numbers"), std::vector<double>{};
+    if (!item.is_number() || !std::isfinite(item.get<double>())) {
+      return wrong_type(field, *value, "a list of numbers"), std::vector<double>{};
+    }
     result.push_back(item.get<double>());
   }
   understood(field, *value, false);
@@ -279,6 +281,13 @@ void ConfigReader::check_heads(int num_attention_heads, int num_key_value_heads,
   if (head_dim % 2 != 0 || head_dim < 2) {
     fail("head_dim", "is " + std::to_string(head_dim) + ", but rotary embedding needs an even number of dims");
   }
+  check_product("head_dim", head_dim, num_attention_heads);
+}
+
+void ConfigReader::check_product(std::string_view field, int value, int times) {
+  if (std::int64_t{value} * times <= kMaxSize) return;
+  fail(field, "makes a size of " + std::to_string(std::int64_t{value} * times) + ", which is more than " +
+                  std::to_string(kMaxSize));
 }
 
 int ConfigReader::rotary_dim(int head_dim, double default_factor) {

@@ -51,8 +51,11 @@ class ConfigReader {
   /// "sliding_attention" or "full_attention" a layer, from `layer_types`; empty if absent. Others are refused.
   std::vector<std::string> layer_types(int num_hidden_layers);
 
-  /// num_attention_heads % num_key_value_heads, and head_dim even: what attention needs.
+  /// num_attention_heads % num_key_value_heads, and head_dim even: what attention needs; and all heads are one size.
   void check_heads(int num_attention_heads, int num_key_value_heads, int head_dim);
+
+  /// A size that is a product must not be larger than others (nor than an int).
+  void check_product(std::string_view field, int value, int times);
 
   /// A nested object, absent or null: an empty one. Its fields are read strictly too.
   ConfigReader object(std::string_view field);

@@ -89,6 +89,9 @@ TEST(ConfigReader, FieldsOfGgufAreNamedByTheirKeys) {
                                         "LlamaForCausalLM) is 0, but must be an integer"));
   json.erase("num_attention_heads");
   EXPECT_THAT(error_of(json), testing::EndsWith("(num_attention_heads of LlamaForCausalLM) is missing"));
+  // A config.json may have a field of that name, with anything in it.
+  EXPECT_THAT(error_of(with(R"({"gguf_metadata_keys": {"hidden_size": 1}, "hidden_size": 0})")),
+              HasSubstr("config field hidden_size of LlamaForCausalLM is 0"));
 }
 
 TEST(ConfigReader, WrongTypesAndRanges) {
@@ -96,6 +99,9 @@ TEST(ConfigReader, WrongTypesAndRanges) {
   EXPECT_THAT(error_of(with(R"({"hidden_size": 0})")), HasSubstr("an integer from 1 to"));
   EXPECT_THAT(error_of(with(R"({"hidden_size": 1e30})")), HasSubstr("an integer from 1 to"));
   EXPECT_THAT(error_of(with(R"({"num_attention_heads": 0})")), HasSubstr("num_attention_heads"));
+  // What an int cannot hold.
+  EXPECT_THAT(error_of(with(R"({"num_attention_heads": 65536, "num_key_value_heads": 65536, "head_dim": 65536})")),
+              HasSubstr("head_dim of LlamaForCausalLM makes a size of 4294967296"));
   EXPECT_THAT(error_of(with(R"({"rms_norm_eps": "small"})")), HasSubstr("must be a number"));
   EXPECT_THAT(error_of(with(R"({"attention_bias": 1})")), HasSubstr("must be true or false"));
   EXPECT_THAT(error_of(with(R"({"eos_token_id": ["a"]})")), HasSubstr("eos_token_id"));

@@ -27,6 +27,9 @@ void read_attention(model::ConfigReader& config, Config& c) {
   c.attention.qk_nope_head_dim = config.integer_or("qk_nope_head_dim", 128, 1, 65536);
   c.attention.qk_rope_head_dim = config.integer_or("qk_rope_head_dim", 64, 2, 65536);
   c.attention.v_head_dim = config.integer_or("v_head_dim", 128, 1, 65536);
+  config.check_product("qk_nope_head_dim", c.attention.qk_nope_head_dim + c.attention.qk_rope_head_dim,
+                       c.attention.num_attention_heads);
+  config.check_product("v_head_dim", c.attention.v_head_dim, c.attention.num_attention_heads);
   if (c.attention.kv_lora_rank % 2 != 0) config.fail("kv_lora_rank", "must be even");
   if (c.attention.qk_rope_head_dim % 2 != 0) config.fail("qk_rope_head_dim", "must be even");
   // Both follow from these; the reference computes them anew.
@@ -42,6 +45,7 @@ void read_experts(model::ConfigReader& config, Config& c) {
   c.num_experts_per_tok = config.integer("num_experts_per_tok", 1, c.n_routed_experts);
   c.n_shared_experts = config.integer_or("n_shared_experts", 2, 1, 65536);
   c.moe_intermediate_size = config.integer_or("moe_intermediate_size", 1407);
+  config.check_product("n_shared_experts", c.n_shared_experts, c.moe_intermediate_size);
   c.first_k_dense_replace = config.integer_or("first_k_dense_replace", 0, 0, 4096);
   c.routed_scaling_factor = config.number_or("routed_scaling_factor", 1.0);
   expect(config, "scoring_func", "softmax");

@@ -31,8 +31,8 @@ void read_rope(model::ConfigReader& config, Config& c) {
   rope.accept("original_max_position_embeddings");
 
   const double part = rope.number_or("partial_rotary_factor", whole);
-  const int rotated = static_cast<int>(c.head_dim * part);
-  if (part <= 0.0 || part > 1.0 || rotated < 2 || rotated % 2 != 0) {
+  const int rotated = part > 0.0 && part <= 1.0 ? static_cast<int>(c.head_dim * part) : 0;
+  if (rotated < 2 || rotated % 2 != 0) {
     rope.fail("partial_rotary_factor",
               "must leave an even number of each head's " + std::to_string(c.head_dim) + " dims to rotate");
   }
