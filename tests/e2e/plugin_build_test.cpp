@@ -64,6 +64,17 @@ TEST_F(PluginBuild, InAFolderOfAnyName) {
   EXPECT_THAT(listed.out, HasSubstr("Named"));
 }
 
+TEST_F(PluginBuild, WhatIsBrokenInTheCacheIsMadeAgain) {
+  const fs::path path = plugin("healed", "Healed");
+  const fs::path cache = fs::path(getenv("XDG_CACHE_HOME")) / "tenon/plugins";
+  ASSERT_EQ(list({path}).status, 0);
+  for (const fs::directory_entry& entry : fs::directory_iterator(cache)) {
+    if (entry.path().filename().string().starts_with("healed-")) fs::resize_file(entry.path(), 0);
+  }
+  EXPECT_THAT(refusal({path}), HasSubstr("the file is empty"));
+  EXPECT_EQ(list({path}).status, 0);
+}
+
 TEST_F(PluginBuild, APipeInPlaceOfASource) {
   const fs::path path = plugin("piped", "Piped");
   ASSERT_EQ(mkfifo((path / "model.cpp").c_str(), 0600), 0);

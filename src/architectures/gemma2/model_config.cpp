@@ -19,7 +19,7 @@ std::vector<bool> sliding_layers(model::ConfigReader& config, int num_hidden_lay
 double softcap(model::ConfigReader& config, std::string_view field, double otherwise) {
   const double cap =
       config.states(field) ? config.optional_number(field).value_or(0.0) : config.number_or(field, otherwise);
-  if (cap < 0.0) config.fail(field, "must not be negative");
+  if (cap < 0.0 || (cap == 0.0 && config.has(field))) config.fail(field, "must be more than 0, or null for none");
   return cap;
 }
 

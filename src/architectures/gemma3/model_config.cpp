@@ -59,7 +59,9 @@ std::shared_ptr<model::ModelConfig> parse_config(model::ConfigReader& config) {
   c->query_pre_attn_scalar = config.number_or("query_pre_attn_scalar", 256.0);
   if (c->query_pre_attn_scalar <= 0.0) config.fail("query_pre_attn_scalar", "must be more than 0");
   c->final_logit_softcapping = config.optional_number("final_logit_softcapping").value_or(0.0);
-  if (c->final_logit_softcapping < 0.0) config.fail("final_logit_softcapping", "must not be negative");
+  if (c->final_logit_softcapping <= 0.0 && config.has("final_logit_softcapping")) {
+    config.fail("final_logit_softcapping", "must be more than 0, or null for none");
+  }
   if (config.optional_number("attn_logit_softcapping")) {
     config.note(
         "attn_logit_softcapping has no effect: transformers' Gemma 3 keeps it but never applies it to the scores, and "

@@ -246,6 +246,8 @@ Result<std::string> build_folder(const fs::path& folder, const SdkLocation& sdk)
   for (const Unit& unit : units) words.push_back(unit.object.string());
   TENON_ASSIGN(const Finished finished, run_command(words, kCompileLimit));
   if (!finished.ok()) {
+    // Should an object of the cache be at fault, the next try compiles it again.
+    for (const Unit& unit : units) fs::remove(unit.object, ignored);
     return invalid("custom architecture " + folder.string() + " cannot be linked:\n" + quoted(finished.output));
   }
   TENON_TRY(publish(temporary, library));

@@ -42,6 +42,9 @@ Status load_plugin(const fs::path& path) {
   TENON_TRY(check_trusted(path));
   TENON_ASSIGN(const std::string library, library_of(path));
   const auto opened = open(library);
+  // Should the cache be at fault, as where a disk was full, the next try does not find it there again.
+  std::error_code ignored;
+  if (!opened && library != path) fs::remove(library, ignored);
   // A library in the cache does not say which of the user's folders it was made of.
   if (!opened)
     return library == path ? std::unexpected(opened.error())
@@ -55,6 +58,7 @@ Status load_plugin(const fs::path& path) {
 Status load_plugins(const std::vector<std::string>& paths) {
   static std::set<fs::path> loaded;
   for (const std::string& path : paths) {
+    if (path.empty()) return invalid("--custom-architectures has no path: name a folder or a .so");
     std::error_code error;
     const fs::path canonical = fs::canonical(path, error);
     if (error) {

@@ -1,5 +1,7 @@
 // Rotary embedding: base, scaling, layout, how much of a head is rotated, and whether at all.
 #include <cmath>
+#include <cstdio>
+#include <cstdlib>
 
 #include "graph/ops.h"
 #include "graph/ops/registry.h"
@@ -59,6 +61,13 @@ Change retable(std::string kind, std::string text, const Table& from, Frequencie
           .weight = {}};
 }
 
+// Of float32 frequencies, which know no more than five digits of their base.
+std::string shown_base(double theta) {
+  char text[32];
+  std::snprintf(text, sizeof text, "%.5g", theta);
+  return shown(std::strtod(text, nullptr));
+}
+
 void try_theta(Trial& trial, const Table& table) {
   const double now = table.theta();
   trial.search({1e4, 5e5, 1e6, 1e5, 5e6, 1e7, 1.5e5, 1.6e5, 8e6, 1e3}, 1e2, 1e9, [&](double theta) {
@@ -66,9 +75,10 @@ void try_theta(Trial& trial, const Table& table) {
     for (std::size_t i = 0; i < scaled.size(); ++i) {
       scaled[i] *= std::pow(theta / now, -static_cast<double>(i) / table.half());
     }
-    return retable("rope theta",
-                   "the reference rotates by the base rope_theta " + shown(theta) + ", this model by " + shown(now),
-                   table, std::move(scaled), table.attention_factor);
+    return retable(
+        "rope theta",
+        "the reference rotates by the base rope_theta " + shown(theta) + ", this model by " + shown_base(now), table,
+        std::move(scaled), table.attention_factor);
   });
 }
 
@@ -87,7 +97,7 @@ void try_config(Trial& trial, const Table& table) {
                                           ", rope_theta " + shown(rope.rope_theta) + ", factor " + shown(rope.factor) +
                                           "), this model does not"
                                     : "the reference rotates by the base rope_theta " + shown(rope.rope_theta) +
-                                          ", as config.json says; this model by " + shown(table.theta());
+                                          ", as config.json says; this model by " + shown_base(table.theta());
     const bool base = !scales && std::abs(table.theta() / rope.rope_theta - 1) > 1e-4;
     trial.test(retable(base ? "rope theta" : "rope scaling", text, table, f.inv_freq, f.attention_factor));
   };
