@@ -220,7 +220,7 @@ TEST(Structured, AnAnswerInJsonBesideCallsInJson) {
   int answers = 0, calls = 0;
   for (int seed = 0; seed < 12; ++seed) {
     Json body = chat_body(seed, 200);
-    body["tools"] = {tool("weather", kWeather)};
+    body["tools"] = Json::array({tool("weather", kWeather)});
     body["tools"][0]["function"]["strict"] = true;
     const Json answer = {{"type", "object"},
                          {"properties", {{"answer", {{"type", "boolean"}}}}},
