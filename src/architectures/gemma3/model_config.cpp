@@ -30,6 +30,10 @@ void read_ropes(model::ConfigReader& config, Config& c) {
   config.accept("rope_scaling"), config.accept("rope_parameters");
   if (config.has("rope_scaling")) {
     if (config.has("rope_parameters")) config.fail("rope_scaling", "is given beside rope_parameters: keep one of them");
+    const model::ConfigReader scaling = config.object("rope_scaling");
+    if (scaling.has("type") && !scaling.has("rope_type")) {
+      config.note("rope_scaling is named by \"type\", as in transformers 4, and counts; transformers 5 passes over it");
+    }
     c.global_rope = config.object("rope_scaling").rope_entry(c.head_dim, c.max_position_embeddings, global_theta);
     c.local_rope = {
         .rope_theta = local_theta, .head_dim = c.head_dim, .max_position_embeddings = c.max_position_embeddings};
