@@ -74,6 +74,13 @@ TEST(GgufConfig, BecomesAConfigThatParses) {
   EXPECT_EQ((*parsed)->eos_token_ids, (std::vector<std::int32_t>{2}));
 }
 
+// Whatever the family's own default: SmolLM3's is 2000000.
+TEST(GgufConfig, WithoutABaseItIsLlamaCpps) {
+  FakeGguf file = llama();
+  file.set("llama.rope.freq_base", nullptr);
+  EXPECT_EQ((*config_of(file))["rope_parameters"]["rope_theta"], 10000.0);
+}
+
 TEST(GgufConfig, TensorsSayWhatMetadataDoesNot) {
   FakeGguf file = llama();
   file.add("output.weight", {0});

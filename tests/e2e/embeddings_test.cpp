@@ -6,8 +6,10 @@
 #include <chrono>
 #include <cmath>
 #include <cstring>
+#include <fstream>
 #include <thread>
 
+#include "base/json.h"
 #include "embedding_model.h"
 #include "server_process.h"
 
@@ -183,6 +185,23 @@ TEST(ServeEmbeddings, ADecoderEmbedsOrGeneratesAsToldTo) {
   const Finished refused = run({"serve", dir.path().string(), "--port", "0", "--task", "generate"});
   EXPECT_EQ(refused.status, 1);
   EXPECT_THAT(refused.err, HasSubstr("a model for embedding, not for text-generation"));
+}
+
+// Whole masked language models and bare encoders are published for embedding: their vectors are the same.
+TEST(Encode, TheOtherClassOfAnEncoder) {
+  for (const auto& [golden, other] : {std::pair("mpnet/gelu", "MPNetModel"), {"bert/gelu", "BertForMaskedLM"}}) {
+    const TempDir dir;
+    make_embedding_model(golden, dir.path());
+    const Finished own = run({"encode", dir.path().string(), "-t", "w4 w5"});
+    ASSERT_EQ(own.status, 0) << own.err;
+    Json config = *read_json_file((dir.path() / "config.json").string());
+    ASSERT_NE(config["architectures"][0], other);
+    config["architectures"][0] = other;
+    std::ofstream(dir.path() / "config.json") << config.dump();
+    const Finished same = run({"encode", dir.path().string(), "-t", "w4 w5"});
+    EXPECT_EQ(same.status, 0) << same.err;
+    EXPECT_EQ(same.out, own.out) << other;
+  }
 }
 
 TEST(ServeEmbeddings, SixtyFourAtOnceAreEachAsIfAlone) {
