@@ -1,29 +1,18 @@
 // Runs a plan: one SPMD region a batch, a barrier between phases.
 #include <algorithm>
-#include <atomic>
 #include <numeric>
 
 #include "base/check.h"
 #include "runtime/plan.h"
+#include "runtime/shares.h"
 
 namespace tenon::runtime {
 namespace {
-
-/// Items of a step that are not yet taken; a cache line each.
-struct alignas(64) Counter {
-  std::atomic<std::int64_t> next{0};
-};
-
-/// Chunks a thread, so that threads that the machine slows down take fewer.
-constexpr std::int64_t kChunksPerThread = 8;
 
 class PlanExecutable final : public Executable {
  public:
   PlanExecutable(Plan plan, Weights weights, HugeBuffer arena)
       : plan_(std::move(plan)), weights_(std::move(weights)), arena_(std::move(arena)) {
-    std::size_t steps = 0;
-    for (const Phase& phase : plan_.phases) steps += phase.steps.size();
-    counters_ = std::vector<Counter>(steps);
     run_.kernels = &kernels::kernels();
     run_.kv_layout = &plan_.kv_layout;
     run_.tables = weights_.tables.data();
@@ -60,7 +49,8 @@ class PlanExecutable final : public Executable {
     batch_ = batch;
     run_.batch = &batch_;
     run_.kv_pages = kv_pages;
-    for (Counter& counter : counters_) counter.next.store(0, std::memory_order_relaxed);
+    if (pool.size() != shares_.threads()) shares_.resize(most_steps(), pool.size());
+    first_phase_ += plan_.phases.size();
     pool.run([this, &pool](int thread) { run_thread(thread, pool); });
     return {run_.floats(plan_.logits), static_cast<std::size_t>(batch_.sampled_rows() * plan_.vocab_size)};
   }
@@ -97,25 +87,30 @@ class PlanExecutable final : public Executable {
     }
   }
 
+  std::size_t most_steps() const {
+    std::size_t steps = 0;
+    for (const Phase& phase : plan_.phases) steps = std::max(steps, phase.steps.size());
+    return steps;
+  }
+
   void run_thread(int thread, ThreadPool& pool) {
-    std::size_t step = 0;
     for (std::size_t i = 0; i < plan_.phases.size(); ++i) {
       const Phase& phase = plan_.phases[i];
       if (phase.replicated_rows > 0 && run_.rows(phase.rows) <= phase.replicated_rows) {
         for (const auto& s : phase.steps) {
           if (const std::int64_t rows = s->items(run_); rows > 0) s->execute(run_, 0, rows, thread);
         }
-        step += phase.steps.size();
         continue;
       }
       const std::int64_t alignment = common_alignment(phase);
-      for (const auto& s : phase.steps) {
-        if (s->by_rows()) {
-          run_rows(*s, alignment, thread, pool.size());
+      for (std::size_t j = 0; j < phase.steps.size(); ++j) {
+        const Step& step = *phase.steps[j];
+        if (step.by_rows()) {
+          run_rows(step, alignment, thread, pool.size());
         } else {
-          run_items(*s, counters_[step], thread, pool.size());
+          shares_.take(j, first_phase_ + i, step.items(run_), thread,
+                       [&](std::int64_t begin, std::int64_t end) { step.execute(run_, begin, end, thread); });
         }
-        ++step;
       }
       if (i + 1 < plan_.phases.size()) pool.barrier();
     }
@@ -136,19 +131,12 @@ class PlanExecutable final : public Executable {
     if (begin < end) step.execute(run_, begin, end, thread);
   }
 
-  void run_items(const Step& step, Counter& counter, int thread, int threads) const {
-    const std::int64_t items = step.items(run_);
-    const std::int64_t chunk = std::max<std::int64_t>(1, items / (threads * kChunksPerThread));
-    for (std::int64_t begin; (begin = counter.next.fetch_add(chunk, std::memory_order_relaxed)) < items;) {
-      step.execute(run_, begin, std::min(items, begin + chunk), thread);
-    }
-  }
-
   Plan plan_;
   Weights weights_;
   HugeBuffer arena_, thread_memory_;
   int threads_ = 0;
-  std::vector<Counter> counters_;
+  Shares shares_;
+  std::uint64_t first_phase_ = 0;  ///< the number, for shares_, of this run's first phase
   tensor::Batch batch_;
   Run run_;
 };

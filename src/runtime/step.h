@@ -75,7 +75,7 @@ class Step {
 
   /// Steps over rows are split evenly, each thread a run of rows whose begin is a multiple of alignment(); all such
   /// steps of a phase are split alike, so that a row's later steps run on the thread that ran its earlier ones. Other
-  /// steps have their items handed out as threads become free.
+  /// steps have their items taken by the threads as shares.h says.
   virtual bool by_rows() const = 0;
   virtual std::int64_t items(const Run& run) const = 0;
   virtual std::int64_t alignment(const Run&) const { return 1; }
