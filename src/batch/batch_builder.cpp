@@ -30,21 +30,24 @@ void BatchBuilder::clear() {
 }
 
 void BatchBuilder::add(const Row& row) {
-  const auto count = static_cast<std::int64_t>(row.tokens.size());
+  const auto drafted = static_cast<std::int64_t>(row.draft.size());
+  const std::int64_t count = static_cast<std::int64_t>(row.tokens.size()) + drafted, logits = row.logits + drafted;
   const auto first = static_cast<std::int64_t>(token_ids_.size());
   const std::int64_t end = row.start + count;
-  TENON_CHECK(count > 0 && row.start >= 0 && end <= std::numeric_limits<std::int32_t>::max());
+  TENON_CHECK(count > 0 && !row.tokens.empty() && row.start >= 0 && end <= std::numeric_limits<std::int32_t>::max());
   TENON_CHECK(first + count <= limits_.max_total_tokens, "too many tokens in a batch");
   TENON_CHECK(static_cast<int>(row_pages_.size()) < limits_.max_rows, "too many rows in a batch");
-  TENON_CHECK(row.logits >= 0 && row.logits <= count);
-  TENON_CHECK(static_cast<int>(logit_rows_.size()) + row.logits <= limits_.max_sampled_rows, "too many sampled rows");
+  TENON_CHECK(row.logits >= 0 && logits <= count);
+  TENON_CHECK(static_cast<std::int64_t>(logit_rows_.size()) + logits <= limits_.max_sampled_rows,
+              "too many sampled rows");
   TENON_CHECK(row.pages && end <= row.pages->capacity(), "a row without pages for its tokens");
   const std::int64_t pages = kvcache::pages_for(end);
   TENON_CHECK(pages <= limits_.max_pages_per_row, "a row is longer than the context");
 
   token_ids_.insert(token_ids_.end(), row.tokens.begin(), row.tokens.end());
+  token_ids_.insert(token_ids_.end(), row.draft.begin(), row.draft.end());
   for (std::int64_t i = 0; i < count; ++i) positions_.push_back(static_cast<std::int32_t>(row.start + i));
-  for (std::int64_t i = count - row.logits; i < count; ++i) logit_rows_.push_back(static_cast<std::int32_t>(first + i));
+  for (std::int64_t i = count - logits; i < count; ++i) logit_rows_.push_back(static_cast<std::int32_t>(first + i));
   row_offsets_.push_back(static_cast<std::int32_t>(first + count));
   row_pages_.push_back(row.pages->ids().first(static_cast<std::size_t>(pages)));
 }

@@ -21,9 +21,10 @@ struct Limits {
 /// Consecutive tokens of one sequence.
 struct Row {
   std::span<const std::int32_t> tokens;       ///< not empty
+  std::span<const std::int32_t> draft = {};   ///< more tokens, after those; the logits of all of them are wanted
   std::int64_t start = 0;                     ///< position of the first one in its sequence
-  const kvcache::PageTable* pages = nullptr;  ///< has room for start + tokens.size() positions
-  int logits = 0;                             ///< the logits of this many last tokens are wanted
+  const kvcache::PageTable* pages = nullptr;  ///< has room for all of its positions
+  int logits = 0;                             ///< the logits of this many last ones of `tokens` are wanted
 };
 
 /// Owns the buffers, allocated once for the largest batch; a batch is a view of them.

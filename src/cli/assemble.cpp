@@ -76,7 +76,7 @@ Result<Assembly> load_model(ModelOptions& options, bool need_text) {
   Assembly out;
   auto& limits = options.load.limits;
   limits.max_rows = options.max_batch_size;
-  limits.max_sampled_rows = options.max_batch_size + options.extra_logits;
+  limits.max_sampled_rows = options.max_batch_size + std::max(options.extra_logits, options.speculative_tokens - 1);
   limits.max_total_tokens = std::max(options.max_batch_tokens, options.max_batch_size);
   std::string own_template;
   if (!options.chat_template.empty()) {
@@ -109,6 +109,7 @@ Status start_engine(Assembly& out, const ModelOptions& options, bool need_text, 
   engine.mixed_prefill = options.max_mixed_prefill;
   if (options.max_queue_size > 0) engine.max_queue_size = options.max_queue_size;
   engine.prefix_cache = options.prefix_cache;
+  engine.speculative_tokens = std::min(options.speculative_tokens, engine.max_batch_tokens);
   TENON_ASSIGN(engine.num_pages, choose_pages(options, executable, out.model.max_length));
   cut_context(out.model, engine.num_pages);
   engine.max_length = out.model.max_length;

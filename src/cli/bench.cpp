@@ -192,6 +192,8 @@ void add_bench(CLI::App& app, Status& result) {
   CLI::App* command =
       app.add_subcommand("bench", "Prefill and decode speed, each beside the machine's limit measured in the same run");
   add_model_options(*command, options->model);
+  options->model.speculative_tokens = 0;  // every step makes one token a row
+  command->remove_option(command->get_option("--speculative-tokens"));
   command->add_option("--prompt-tokens", options->prompt_tokens)->check(whole_number(1))->capture_default_str();
   command->add_option("--new-tokens", options->new_tokens)->check(whole_number(1))->capture_default_str();
   command->add_option("--batch", options->batches, "Rows decoded together, as 1,8,32")

@@ -130,6 +130,12 @@ void add_model_options(CLI::App& command, ModelOptions& options) {
       ->capture_default_str();
   command.add_option("--chat-template", options.chat_template,
                      "A file with a Jinja template; default: the model's own");
+  command
+      .add_option("--speculative-tokens", options.speculative_tokens,
+                  "Where few replies go on, their next tokens are guessed from the text and checked in one step of so "
+                  "many; no reply changes. 0: off")
+      ->check(whole_number(0, 64))
+      ->capture_default_str();
   command.add_flag("--enable-prefix-caching,!--no-enable-prefix-caching", options.prefix_cache,
                    "Prompts that begin alike share keys and values (on by default)");
   command.add_option("--kv-cache-memory", options.kv_cache_memory, "Memory of the KV cache: 2GiB, 512MB")

@@ -27,6 +27,7 @@ struct ModelOptions {
   int max_batch_tokens = 512;
   int max_mixed_prefill = 128;
   int extra_logits = 0;  ///< rows of logits beside one a sequence: for the logprobs of prompts
+  int speculative_tokens = 8;
   bool prefix_cache = true;
   std::string chat_template;    ///< a file; empty: the model's own
   int max_queue_size = 0;       ///< 0: the engine's default

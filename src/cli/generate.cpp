@@ -45,13 +45,17 @@ Status generate_text(const GenerateOptions& options) {
   std::condition_variable done;
   generate::Delta last;
   TimePoint first_token, end;
+  std::int64_t first_steps = 0;
   const TimePoint begin = std::chrono::steady_clock::now();
   auto sink = [&](const generate::Delta& delta) {
     std::fwrite(delta.text.data(), 1, delta.text.size(), stdout);
     std::fflush(stdout);
     std::lock_guard lock(mutex);
     end = std::chrono::steady_clock::now();
-    if (delta.completion_tokens == 1) first_token = end;
+    if (delta.completion_tokens == 1) {
+      first_token = end;
+      first_steps = assembly.engine->stats().steps;
+    }
     last = delta;
     if (delta.finish != engine::FinishReason::kNone) done.notify_one();
   };
@@ -70,7 +74,8 @@ Status generate_text(const GenerateOptions& options) {
                prefill, static_cast<double>(prompt_tokens) / prefill);
   if (last.completion_tokens > 1) {
     const double rate = static_cast<double>(last.completion_tokens - 1) / decode;
-    const double bandwidth = rate * static_cast<double>(assembly.model.executable->streamed_bytes()) / 1e9;
+    const auto steps = static_cast<double>(assembly.engine->stats().steps - first_steps);
+    const double bandwidth = steps * static_cast<double>(assembly.model.executable->streamed_bytes()) / decode / 1e9;
     ThreadPool pool(assembly.threads);
     const auto limits = kernels::measure_limits(pool);
     std::fprintf(stderr, "reply:  %lld tokens in %.3f s (%.1f tokens/s): %.1f GB/s of weights",

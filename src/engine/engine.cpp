@@ -29,6 +29,8 @@ Result<Options> resolve(Options options, const runtime::Limits& limits) {
   TENON_TRY(at_most("prefill_chunk", options.prefill_chunk, std::numeric_limits<int>::max()));
   TENON_TRY(at_most("mixed_prefill", options.mixed_prefill, std::numeric_limits<int>::max()));
   TENON_TRY(at_most("max_queue_size", options.max_queue_size, std::numeric_limits<int>::max()));
+  if (options.speculative_tokens != 0)
+    TENON_TRY(at_most("speculative_tokens", options.speculative_tokens, limits.max_total_tokens));
   TENON_TRY(at_most("num_pages", options.num_pages, std::numeric_limits<std::int32_t>::max()));
   const std::int64_t longest = std::int64_t{limits.max_pages_per_row} * tensor::kPageTokens;
   if (options.max_length == 0) {

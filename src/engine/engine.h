@@ -64,6 +64,9 @@ struct Options {
   std::int64_t num_pages = 0;  ///< pages of the KV cache
   int max_queue_size = 1024;   ///< where so many requests wait, more are refused
   bool prefix_cache = true;    ///< prompts that begin alike share keys and values
+  /// Where no more than this many replies go on, the next tokens of each are guessed from its own text and checked in
+  /// the step in which the first is drawn: so many tokens in all. It changes no reply. 0: off.
+  int speculative_tokens = 0;
 };
 
 /// How many steps had how many tokens.
@@ -85,12 +88,13 @@ struct Stats {
   std::int64_t prompt_tokens = 0, generated_tokens = 0, steps = 0, preemptions = 0;
   std::int64_t requests_started = 0, requests_finished = 0, requests_cancelled = 0, requests_failed = 0;
   std::int64_t requests_timed_out = 0;
-  std::int64_t prefix_cache_queries = 0, prefix_cache_hits = 0;  ///< prompt tokens, of requests that started
-  double queue_seconds = 0;                                      ///< that started requests waited, summed
-  double run_seconds = 0;                                        ///< spent in the model
-  StepTokens step_tokens;                                        ///< prompt tokens and generated ones
-  int page_tokens = 0;                                           ///< tokens that a page holds
-  bool prefix_cache = false;                                     ///< whether there is one
+  std::int64_t prefix_cache_queries = 0, prefix_cache_hits = 0;    ///< prompt tokens, of requests that started
+  std::int64_t drafts = 0, draft_tokens = 0, accepted_tokens = 0;  ///< guesses, what they had, and what of it was right
+  double queue_seconds = 0;                                        ///< that started requests waited, summed
+  double run_seconds = 0;                                          ///< spent in the model
+  StepTokens step_tokens;                                          ///< prompt tokens and generated ones
+  int page_tokens = 0;                                             ///< tokens that a page holds
+  bool prefix_cache = false;                                       ///< whether there is one
 };
 
 /// A request and who gets its events.

@@ -27,6 +27,7 @@ scheduler::Options scheduler_options(const Options& options, const runtime::Limi
           .max_mixed_prefill = options.mixed_prefill,
           .max_queue_size = options.max_queue_size,
           .extra_logits = limits.max_sampled_rows - options.max_batch_size,
+          .max_speculative_tokens = options.speculative_tokens,
           .page_bytes = page_bytes,
           .prefix_cache = options.prefix_cache};
 }
@@ -107,6 +108,10 @@ std::unique_ptr<EngineLoop::Active> EngineLoop::activate(Submission submission) 
   active->tokens.reserve(static_cast<std::size_t>(length + reply));
   active->pages.reserve(length + reply);
   active->sampling = std::move(request.sampling);
+  if (drafts_for(*active)) {
+    active->draft.reserve(static_cast<std::size_t>(options_.speculative_tokens));
+    active->lookup.begin(active->tokens, reply);
+  }
   active->stop_token_ids = std::move(request.stop_token_ids);
   active->min_tokens = request.min_tokens;
   active->prompt_logprobs = request.prompt_logprobs;
@@ -238,15 +243,22 @@ void EngineLoop::copy_pages() {
 tensor::Batch EngineLoop::lay_out(std::span<const scheduler::Work> work) {
   builder_.clear();
   draw_count_ = 0;
-  for (const auto& [sequence, begin, count, samples, logits] : work) {
+  const auto add_draw = [this](scheduler::Sequence& sequence, std::int32_t scored, int ahead) {
+    Draw& draw = draws_[draw_count_++];
+    draw.request = static_cast<Active*>(&sequence);
+    draw.scored = scored;
+    draw.ahead = ahead;
+  };
+  for (const auto& [sequence, begin, count, samples, logits, drafted] : work) {
     const auto tokens = std::span<const std::int32_t>(sequence->tokens)
                             .subspan(static_cast<std::size_t>(begin), static_cast<std::size_t>(count));
-    builder_.add({.tokens = tokens, .start = begin, .pages = &sequence->pages, .logits = logits});
+    const auto draft = std::span<const std::int32_t>(sequence->draft).first(static_cast<std::size_t>(drafted));
+    builder_.add({.tokens = tokens, .draft = draft, .start = begin, .pages = &sequence->pages, .logits = logits});
     for (std::int64_t next = begin + count - logits + 1; next <= begin + count; ++next) {
-      Draw& draw = draws_[draw_count_++];
-      draw.request = static_cast<Active*>(sequence);
-      draw.scored = samples && next == begin + count ? -1 : sequence->tokens[static_cast<std::size_t>(next)];
+      const bool sampled = samples && next == begin + count;
+      add_draw(*sequence, sampled ? -1 : sequence->tokens[static_cast<std::size_t>(next)], 0);
     }
+    for (int ahead = 1; ahead <= drafted; ++ahead) add_draw(*sequence, -1, ahead);
   }
   return builder_.finish();
 }
@@ -261,13 +273,12 @@ std::span<const float> EngineLoop::run(const tensor::Batch& batch) {
   return logits;
 }
 
-// Rows are independent, so any thread may take any row.
+// Rows are independent but for those of one draft, so any thread may take any row that begins one.
 void EngineLoop::sample(std::span<const float> logits) {
-  const auto vocab_size = static_cast<std::size_t>(executable_->vocab_size());
   std::atomic<std::size_t> next{0};
   const auto rows_of = [&](int thread) {
     for (std::size_t i; (i = next.fetch_add(1, std::memory_order_relaxed)) < draw_count_;) {
-      sample_row(draws_[i], logits.subspan(i * vocab_size, vocab_size), scratches_[static_cast<std::size_t>(thread)]);
+      if (draws_[i].ahead == 0) sample_from(i, logits, scratches_[static_cast<std::size_t>(thread)]);
     }
   };
   if (draw_count_ == 1) {
@@ -275,6 +286,28 @@ void EngineLoop::sample(std::span<const float> logits) {
   } else if (draw_count_ > 1) {
     pool_.run([&rows_of](int thread) { rows_of(thread); });
   }
+}
+
+// A row, and those of its draft as far as what is drawn agrees with it.
+void EngineLoop::sample_from(std::size_t first, std::span<const float> logits, sampler::Scratch& scratch) {
+  const auto vocab_size = static_cast<std::size_t>(executable_->vocab_size());
+  bool used = true;
+  for (std::size_t i = first; i < draw_count_ && (i == first || draws_[i].ahead > 0); ++i) {
+    Draw& draw = draws_[i];
+    draw.used = used;
+    if (!used) continue;
+    sample_row(draw, logits.subspan(i * vocab_size, vocab_size), scratch);
+    draw.completes = draw.scored < 0 && draw.request->matcher && draw.request->matcher->complete();
+    used = draft_holds(draw);
+  }
+}
+
+// Whether what was drawn is the next token of the draft, and the reply goes on after it.
+bool EngineLoop::draft_holds(const Draw& draw) {
+  const Active& request = *draw.request;
+  if (!draw.error.empty() || draw.ahead == request.drafted) return false;
+  if (draw.sampled.token != request.draft[static_cast<std::size_t>(draw.ahead)]) return false;
+  return !stops(request, draw.sampled.token) && !draw.completes;
 }
 
 void EngineLoop::sample_row(Draw& draw, std::span<const float> logits, sampler::Scratch& scratch) const {
@@ -296,16 +329,17 @@ void EngineLoop::sample_token(Draw& draw, std::span<const float> logits, sampler
   const Active& request = *draw.request;
   grammar::Matcher* const matcher = request.matcher.get();
   sampler::Constraints constraints{.history = &request.history};
-  const bool may_stop = request.length() - request.prompt_length >= request.min_tokens;
+  const std::int64_t position = request.length() + draw.ahead;
+  const bool may_stop = position - request.prompt_length >= request.min_tokens;
   if (!may_stop) constraints.banned = request.stop_token_ids;
   if (matcher != nullptr) {
     constraints.allowed = matcher->mask();
     if (constraints.allowed.empty()) return fail_by_grammar(draw);
   }
-  draw.sampled = sample_(logits, request.sampling, request.length(), scratch, constraints);
+  draw.sampled = sample_(logits, request.sampling, position, scratch, constraints);
   if (draw.sampled.token < 0 && matcher != nullptr && !may_stop) {
     constraints.banned = {};  // the grammar allows nothing but the end, which min_tokens cannot put off
-    draw.sampled = sample_(logits, request.sampling, request.length(), scratch, constraints);
+    draw.sampled = sample_(logits, request.sampling, position, scratch, constraints);
   }
   if (draw.sampled.token < 0) {
     draw.error = matcher != nullptr ? "the model returned no usable logits for the tokens that the grammar allows"
@@ -332,12 +366,31 @@ void EngineLoop::settle(std::span<const scheduler::Work> work) {
     request.counted = std::max(request.counted, prompt_end);
   }
   for (Draw& draw : std::span(draws_).first(draw_count_)) settle(draw);
+  for (const auto& item : work) {
+    if (item.samples) draft_next(static_cast<Active&>(*item.sequence));
+  }
   counters_.step_tokens.add(counters_.prompt_tokens + counters_.generated_tokens - before);
+}
+
+// What penalties look at is brought up to date once a step, which is once a token only without drafts.
+bool EngineLoop::drafts_for(const Active& request) const {
+  return options_.speculative_tokens > 0 && !request.sampling.penalizes();
+}
+
+void EngineLoop::draft_next(Active& request) {
+  if (request.drafted > 0) {
+    ++counters_.drafts;
+    counters_.draft_tokens += request.drafted;
+    counters_.accepted_tokens += request.accepted;
+    request.lookup.judge(request.drafted, request.accepted);
+  }
+  if (request.ended || !drafts_for(request)) return;
+  request.lookup.propose(request.tokens, options_.speculative_tokens - 1, request.draft);
 }
 
 void EngineLoop::settle(Draw& draw) {
   Active& request = *draw.request;
-  if (request.ended) return;  // an earlier row of it failed
+  if (request.ended || !draw.used) return;  // an earlier row of it failed, or ended it
   if (!draw.error.empty()) {
     post(request, {.id = request.id, .finish = draw.fault, .error = std::move(draw.error)});
     return end(request, counters_.requests_failed);
@@ -361,7 +414,7 @@ void EngineLoop::settle(Draw& draw) {
                    .cached_tokens = request.cached,
                    .queue_seconds = request.queue_seconds};
   if (request.sampling.top_logprobs >= 0) event.logprobs = std::move(draw.sampled.logprobs);
-  const bool complete = event.finish != FinishReason::kStop && request.matcher && request.matcher->complete();
+  const bool complete = event.finish != FinishReason::kStop && draw.completes;
   if (complete) event.finish = FinishReason::kNone;  // unlike a stop token, this one is part of the reply
   const bool finished = complete || event.finish != FinishReason::kNone;
   post(request, std::move(event));

@@ -15,6 +15,7 @@
 #include "base/thread_pool.h"
 #include "batch/batch_builder.h"
 #include "engine/engine.h"
+#include "engine/prompt_lookup.h"
 #include "kvcache/page_pool.h"
 #include "scheduler/scheduler.h"
 
@@ -52,11 +53,15 @@ class EngineLoop final : public Engine {
     std::shared_ptr<grammar::Matcher> matcher;
     std::shared_ptr<Sink> sink;
     std::optional<TimePoint> deadline;
+    PromptLookup lookup;
     std::int64_t counted = 0;  ///< prompt tokens already in the counters: those computed anew count once
   };
   /// A row of logits in this step: a token is sampled from it, or one of the prompt is scored.
   struct Draw {
     Active* request = nullptr;
+    int ahead = 0;             ///< so many tokens of a draft come before the one that is sampled
+    bool used = true;          ///< false: the draft before it is wrong
+    bool completes = false;    ///< the grammar allows nothing after it
     std::int32_t scored = -1;  ///< the prompt's token after it; -1: sample
     sampler::Sampled sampled;
     std::string error;
@@ -78,10 +83,14 @@ class EngineLoop final : public Engine {
   std::span<const float> run(const tensor::Batch& batch);
   void sample(std::span<const float> logits);
   void settle(Draw& draw);
+  void sample_from(std::size_t first, std::span<const float> logits, sampler::Scratch& scratch);
+  static bool draft_holds(const Draw& draw);
   void sample_row(Draw& draw, std::span<const float> logits, sampler::Scratch& scratch) const;
   void sample_token(Draw& draw, std::span<const float> logits, sampler::Scratch& scratch) const;
   static void fail_by_grammar(Draw& draw);
   void settle(std::span<const scheduler::Work> work);
+  bool drafts_for(const Active& request) const;
+  void draft_next(Active& request);
   void publish();
 
   void end_early(RequestId id, FinishReason reason);

@@ -118,7 +118,7 @@ void BM_PackPanels(benchmark::State& state, DType dtype, DType src_dtype) {
                                std::to_string(shape.k);
       auto* b = benchmark::RegisterBenchmark(
           name.c_str(), [dtype, &shape](benchmark::State& state) { BM_FloatMatmul(state, dtype, shape); });
-      for (const int m : {1, 8, 16, 32, 64, 512}) {
+      for (const int m : {1, 4, 8, 16, 32, 64, 512}) {
         for (const int threads : {1, 2}) b->Args({m, threads});
       }
       b->UseRealTime()->Unit(benchmark::kMicrosecond);

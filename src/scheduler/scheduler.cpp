@@ -86,6 +86,7 @@ std::span<const Work> Scheduler::plan() {
   } else {
     admit();
   }
+  plan_drafts();
   TENON_CHECK(!work_.empty() || idle(), "nothing can run");
   return work_;
 }
@@ -98,6 +99,15 @@ void Scheduler::complete() {
     sequence.logits_from = std::max(sequence.logits_from, sequence.computed);
     remember(sequence);
   }
+}
+
+void Scheduler::append(Sequence& sequence, std::int32_t token) {
+  sequence.tokens.push_back(token);
+  if (sequence.accepted == sequence.drafted) return;
+  if (sequence.draft[static_cast<std::size_t>(sequence.accepted)] != token) return;
+  ++sequence.accepted;
+  ++sequence.computed;
+  remember(sequence);
 }
 
 // One new token each. running_ may lose its tail on the way.
@@ -155,6 +165,23 @@ void Scheduler::admit() {
       totals_.queue_seconds += sequence.queue_seconds;
     }
     add_work(sequence, count);
+  }
+}
+
+// Drafts take no page that a sequence does not have, so that nobody has less for them.
+void Scheduler::plan_drafts() {
+  const auto rows = static_cast<std::int64_t>(work_.size());
+  if (rows == 0 || planned_tokens_ != rows) return;
+  for (Work& work : work_) {
+    Sequence& sequence = *work.sequence;
+    const std::int64_t count = std::min<std::int64_t>(
+        {options_.max_speculative_tokens / rows - 1, static_cast<std::int64_t>(sequence.draft.size()), budget(),
+         options_.extra_logits - planned_extra_logits_, sequence.pages.capacity() - sequence.computed - 1,
+         sequence.prompt_length + sequence.max_tokens - sequence.length() - 1});
+    if (count <= 0 || !work.samples) continue;
+    sequence.drafted = work.drafted = static_cast<int>(count);
+    planned_tokens_ += count;
+    planned_extra_logits_ += work.drafted;
   }
 }
 
@@ -263,7 +290,8 @@ void Scheduler::add_work(Sequence& sequence, std::int64_t count) {
   const std::int64_t of_prompt =
       std::min(begin + count, sequence.prompt_length - 1) - std::max(begin, sequence.logits_from);
   const int logits = static_cast<int>(std::max<std::int64_t>(of_prompt, 0)) + (samples ? 1 : 0);
-  work_.push_back({&sequence, begin, count, samples, logits});
+  sequence.drafted = sequence.accepted = 0;
+  work_.push_back({.sequence = &sequence, .begin = begin, .count = count, .samples = samples, .logits = logits});
   planned_tokens_ += count;
   planned_extra_logits_ += std::max(0, logits - 1);
 }

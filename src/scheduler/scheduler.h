@@ -29,6 +29,11 @@ struct Sequence {
   int priority = 0;                  ///< lower runs earlier (kMostOvertakers); equals in order of arrival
   std::string cache_salt;            ///< shares cached prefixes only with the same salt
 
+  /// Guesses of the tokens that follow the last one, by the caller; the first `drafted` of them run in this step, and
+  /// the first `accepted` of those were drawn in it.
+  std::vector<std::int32_t> draft;
+  int drafted = 0, accepted = 0;
+
   /// The logits of the prompt's positions from here on (but its last) are wanted too; moves on as they are computed.
   /// They are never taken from a cache.
   std::int64_t logits_from = std::numeric_limits<std::int64_t>::max();
@@ -47,13 +52,15 @@ struct Sequence {
   std::int64_t remaining() const { return length() - computed; }  ///< tokens still to be run before the next is sampled
 };
 
-/// Tokens [begin, begin + count) of a sequence are run in this step; `pages` has room for them.
+/// Tokens [begin, begin + count) of a sequence are run in this step, and after them those of its draft that `drafted`
+/// counts; `pages` has room for all of them.
 struct Work {
   Sequence* sequence = nullptr;
   std::int64_t begin = 0;
   std::int64_t count = 0;
   bool samples = false;  ///< they are its last ones: the next token is sampled
   int logits = 0;        ///< the logits of this many last tokens are wanted: that of the sampled one, and the prompt's
+  int drafted = 0;       ///< the logits of all of these are wanted too
 };
 
 /// Before the step's work runs, page `target` is to become a copy of `source`.
@@ -69,7 +76,10 @@ struct Options {
   /// Prompt tokens of a step in which replies go on: their next tokens wait for these.
   int max_mixed_prefill = std::numeric_limits<int>::max();
   int max_queue_size = 1024;
-  int extra_logits = 0;         ///< of a step, beside one a row: for logits of prompts
+  int extra_logits = 0;  ///< of a step, beside one a row: for logits of prompts
+  /// Decode rows and drafts of a step together, where it has no others: up to so many tokens it costs little more to
+  /// run several than one. Few rows share what they leave evenly. 0: drafts are not run.
+  int max_speculative_tokens = 0;
   std::int64_t page_bytes = 0;  ///< for messages
   bool prefix_cache = false;    ///< reuse the keys and values of prompts that begin alike
 };
@@ -116,8 +126,9 @@ class Scheduler {
   std::span<const PageCopy> copies() const { return copies_; }
   /// The planned work was run.
   void complete();
-  /// The next token of a sequence whose work sampled.
-  void append(Sequence& sequence, std::int32_t token) { sequence.tokens.push_back(token); }
+  /// The next token of a sequence whose work sampled. After one that is the next of the drafted ones another may be
+  /// appended: what the step computed after it holds.
+  void append(Sequence& sequence, std::int32_t token);
 
   bool idle() const { return waiting_.empty() && running_.empty(); }
   Stats stats() const;
@@ -127,6 +138,7 @@ class Scheduler {
   void plan_decodes();
   void plan_prefills();
   void admit();
+  void plan_drafts();
   bool make_room(Sequence& sequence, std::int64_t tokens);
   void preempt_last();
   std::int64_t next_chunk(const Sequence& sequence) const;

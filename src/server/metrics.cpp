@@ -132,6 +132,10 @@ std::string Metrics::text(const engine::Stats& s) const {
   add(Type::Counter, "prefix_cache_queries_total", "Prompt tokens looked up in the prefix cache",
       s.prefix_cache_queries);
   add(Type::Counter, "prefix_cache_hits_total", "Prompt tokens found in the prefix cache", s.prefix_cache_hits);
+  add(Type::Counter, "spec_decode_num_drafts_total", "Guesses of a reply's next tokens that were run", s.drafts);
+  add(Type::Counter, "spec_decode_num_draft_tokens_total", "Tokens of those guesses", s.draft_tokens);
+  add(Type::Counter, "spec_decode_num_accepted_tokens_total", "Tokens of those guesses that were right",
+      s.accepted_tokens);
   add(Type::Counter, "requests_timed_out_total", "Requests that reached their timeout", s.requests_timed_out);
   add(Type::Counter, "requests_cancelled_total", "Requests cancelled by hang-up", s.requests_cancelled);
   add(Type::Counter, "engine_steps_total", "Steps of the engine", s.steps);

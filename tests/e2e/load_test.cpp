@@ -139,7 +139,7 @@ TEST(ServeShutdown, ATimeoutCutsThemOff) {
     clients.push_back(std::make_unique<Connection>(server.port()));
     clients.back()->send(http_text("POST", "/v1/completions", long_request(true).dump()));
   }
-  ASSERT_TRUE(clients[0]->wait_for("data: "));
+  ASSERT_TRUE(clients.back()->wait_for("data: "));
   server.process().signal(SIGTERM);
   const Finished end = server.process().wait();
   EXPECT_EQ(end.status, 0);
