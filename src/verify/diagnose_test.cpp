@@ -129,6 +129,8 @@ std::vector<Case> cases() {
        "missing residual",
        "adds self_attn to",
        "model.layers.0"},
+      // The last layer's tap and the norm's are one value.
+      {"NoFinalNorm", "llama/mha", {.no_final_norm = true}, "missing norm", "", "model.norm"},
       {"Norms", "llama/mha", {.norms_swapped = true}, "swapped weights", "post_attention_layernorm"},
   };
 }
