@@ -1,5 +1,6 @@
 #include "model/config_reader.h"
 
+#include <algorithm>
 #include <cmath>
 #include <map>
 #include <set>
@@ -389,6 +390,11 @@ double ConfigReader::coverage() const {
   for (const std::string& name : state_->read) {
     if (name.find('.') == std::string::npos && !state_->json.contains(name)) score -= 0.1;
   }
+  // What a router needs is more than a field: it makes another MLP.
+  const auto of_experts = [](const std::string& name) { return name.find("experts") != std::string::npos; };
+  const bool has_experts =
+      std::ranges::any_of(state_->json.items(), [&](const auto& i) { return of_experts(i.key()); });
+  if (has_experts != std::ranges::any_of(state_->read, of_experts)) score -= 3.0;
   return score;
 }
 
