@@ -57,6 +57,16 @@ TEST(PublishedFields, ASoftCapOfZero) {
   }
 }
 
+TEST(PublishedFields, CommandR) {
+  Json config = config_of("cohere/published");
+  config["model_max_length"] = 131072;
+  const auto parsed =
+      model::parse_config(*model::find_architecture("CohereForCausalLM", nullptr)->architecture, config);
+  ASSERT_TRUE(parsed) << parsed.error().message;
+  EXPECT_EQ((*parsed)->max_length_limit, 131072);
+  EXPECT_EQ((*parsed)->max_position_embeddings, 128);
+}
+
 // null is num_attention_heads where the class of transformers takes it; in the others it must be a number.
 TEST(PublishedFields, NullOfKeyValueHeads) {
   for (const char* golden : {"llama/mha", "qwen2/gqa", "qwen3/gqa_tied", "smollm3/interval_tied", "granitemoe/tied",

@@ -24,7 +24,7 @@ std::shared_ptr<model::ModelConfig> parse_config(model::ConfigReader& config) {
   c->logit_scale = config.number_or("logit_scale", 0.0625);
   config.check_heads(c->num_attention_heads, c->num_key_value_heads, c->head_dim);
   c->rope = config.rope(c->head_dim, c->max_position_embeddings, 500000.0);
-  // What the first Command R was trained for; its max_position_embeddings is only what it was tested with.
+  // The first Command R was trained for more than its max_position_embeddings, and says so in this field.
   const int model_max_length = config.optional_integer("model_max_length").value_or(0);
   c->max_length_limit = std::max(nn::rope_context_limit(c->rope), model_max_length);
   return c;
