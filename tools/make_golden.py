@@ -165,6 +165,14 @@ CASES = {
     "gpt_neox/sequential_tied": ("GPTNeoXForCausalLM", dict(
         use_parallel_residual=False, tie_word_embeddings=True, attention_bias=False, hidden_act="gelu_pytorch_tanh",
         layer_norm_eps=1e-3, rope_parameters=rope("linear", 50000.0, factor=4.0, partial_rotary_factor=1.0))),
+    "cohere/published": ("CohereForCausalLM", dict(
+        num_key_value_heads=4, tie_word_embeddings=True, logit_scale=0.5,
+        rope_parameters=rope("default", 8000000.0))),
+    "cohere/qk_norms": ("CohereForCausalLM", dict(use_qk_norm=True, tie_word_embeddings=True, logit_scale=0.8,
+                                                  rope_parameters=rope("default", 75000000.0))),
+    "cohere/biases_linear": ("CohereForCausalLM", dict(
+        attention_bias=True, layer_norm_eps=1e-3, hidden_act="gelu", logit_scale=2.0,
+        rope_parameters=rope("linear", factor=4.0))),
     "exaone4/window_nope": ("Exaone4ForCausalLM", dict(num_hidden_layers=4, sliding_window=8, sliding_window_pattern=4)),
     "exaone4/full_llama3_tied": ("Exaone4ForCausalLM", dict(
         sliding_window=None, layer_types=["full_attention"] * 2, tie_word_embeddings=True, head_dim=12,

@@ -8,6 +8,7 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "base/result.h"
+#include "base/subprocess.h"
 #include "base/thread_pool.h"
 
 namespace tenon {
@@ -47,6 +48,16 @@ TEST(Json, RefusesDepthBombsAndBadUtf8) {
   EXPECT_TRUE(parse_json("[\"[[[[{{{{\"]", "brackets inside a string", {.max_depth = 2}));
   EXPECT_FALSE(parse_json("[1,2]", "long", {.max_bytes = 3}));
   EXPECT_FALSE(parse_json(std::string_view("{}\0{", 4), "what follows a NUL"));
+}
+
+// Its own children may hold the pipe that it writes to.
+TEST(Subprocess, AChildThatIsLeftBehindIsNotWaitedFor) {
+  const auto begin = std::chrono::steady_clock::now();
+  const auto end = run_command({"sh", "-c", "sleep 20 & echo said"}, std::chrono::seconds(15));
+  ASSERT_TRUE(end) << end.error().message;
+  EXPECT_TRUE(end->ok());
+  EXPECT_EQ(end->output, "said\n");
+  EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(8));
 }
 
 TEST(Json, NearestName) {

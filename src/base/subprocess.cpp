@@ -31,6 +31,19 @@ bool read_until(int fd, steady_clock::time_point deadline, std::string& out) {
   }
 }
 
+bool read_from_child(pid_t pid, int fd, steady_clock::time_point deadline, std::string& out) {
+  constexpr std::chrono::milliseconds kLook{20};
+  for (;;) {
+    // Looked at before the pipe is read: what a child that has ended wrote is there to be read.
+    siginfo_t info{};
+    const bool ended =
+        ::waitid(P_PID, static_cast<id_t>(pid), &info, WEXITED | WNOHANG | WNOWAIT) == 0 && info.si_pid == pid;
+    const auto now = steady_clock::now();
+    if (read_until(fd, std::min(deadline, now + kLook), out) || ended) return true;
+    if (now >= deadline) return false;
+  }
+}
+
 Result<Finished> run_command(const std::vector<std::string>& words, std::chrono::seconds limit) {
   std::vector<std::string> copies = words;
   std::vector<char*> argv;
@@ -62,7 +75,7 @@ Result<Finished> run_command(const std::vector<std::string>& words, std::chrono:
   }
 
   Finished result;
-  result.timed_out = !read_until(pipe[0], steady_clock::now() + limit, result.output);
+  result.timed_out = !read_from_child(pid, pipe[0], steady_clock::now() + limit, result.output);
   if (result.timed_out) ::kill(-pid, SIGKILL);
   ::close(pipe[0]);
   int status = 0;

@@ -1,5 +1,6 @@
 #include "model/config_reader.h"
 
+#include <algorithm>
 #include <cmath>
 #include <map>
 #include <set>
@@ -51,6 +52,9 @@ ConfigReader::ConfigReader(const Json& json, std::string architecture) : state_(
       state_->json.erase("text_config");
       for (const auto& [name, value] : text->items()) state_->json[name] = value;
     }
+    // transformers takes an empty rope_scaling as none at all: GPT-OSS then has its YaRN, others their rope_parameters.
+    const auto scaling = state_->json.find("rope_scaling");
+    if (scaling != state_->json.end() && scaling->is_object() && scaling->empty()) state_->json.erase("rope_scaling");
     if (const auto keys = state_->json.find(kGgufKeys); keys != state_->json.end() && keys->is_object()) {
       state_->gguf_keys = std::move(*keys);
       state_->json.erase(kGgufKeys);
@@ -272,6 +276,25 @@ std::vector<std::string> ConfigReader::layer_types(int num_hidden_layers) {
   return types;
 }
 
+int ConfigReader::key_value_heads(int absent, std::optional<int> of_null) {
+  constexpr const char* kField = "num_key_value_heads";
+  const bool null = states(kField) && !has(kField);
+  if (null && !of_null) {
+    fail(kField, "is null, which does not say how many there are: write a number, or leave the field out for " +
+                     std::to_string(absent));
+  }
+  return integer_or(kField, null ? of_null.value_or(absent) : absent, 1, 65536);
+}
+
+std::string_view ConfigReader::spelling_of(std::string_view field, std::string_view alias) {
+  const Json *value = find(field), *other = seen(alias);
+  if (value != nullptr && other != nullptr && *value != *other) {
+    fail(field, "is " + shown(*value) + ", but " + path_of(alias) + ", another name of it, is " + shown(*other) +
+                    ": keep one of them");
+  }
+  return value == nullptr && other != nullptr ? alias : field;
+}
+
 void ConfigReader::check_heads(int num_attention_heads, int num_key_value_heads, int head_dim) {
   if (num_attention_heads % num_key_value_heads != 0) {
     fail("num_key_value_heads", "is " + std::to_string(num_key_value_heads) +
@@ -367,6 +390,11 @@ double ConfigReader::coverage() const {
   for (const std::string& name : state_->read) {
     if (name.find('.') == std::string::npos && !state_->json.contains(name)) score -= 0.1;
   }
+  // What a router needs is more than a field: it makes another MLP.
+  const auto of_experts = [](const std::string& name) { return name.find("experts") != std::string::npos; };
+  const bool has_experts =
+      std::ranges::any_of(state_->json.items(), [&](const auto& i) { return of_experts(i.key()); });
+  if (has_experts != std::ranges::any_of(state_->read, of_experts)) score -= 3.0;
   return score;
 }
 

@@ -51,6 +51,13 @@ class ConfigReader {
   /// "sliding_attention" or "full_attention" a layer, from `layer_types`; empty if absent. Others are refused.
   std::vector<std::string> layer_types(int num_hidden_layers);
 
+  /// num_key_value_heads, `absent` if it is not there. null is `of_null` where transformers takes null as
+  /// num_attention_heads; without it null is refused, as transformers does.
+  int key_value_heads(int absent, std::optional<int> of_null = std::nullopt);
+  /// The spelling of a field that the config has, of two that transformers takes for one (attribute_map): `field`
+  /// unless there is only `alias`. Both with different values are refused.
+  std::string_view spelling_of(std::string_view field, std::string_view alias);
+
   /// num_attention_heads % num_key_value_heads, and head_dim even: what attention needs; and all heads are one size.
   void check_heads(int num_attention_heads, int num_key_value_heads, int head_dim);
 

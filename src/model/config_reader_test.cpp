@@ -241,6 +241,14 @@ TEST(Registry, UnknownArchitecturesGetTheListAndTheNearestDonor) {
   EXPECT_THAT(found.error().message, HasSubstr("Gemma3ForCausalLM is the nearest"));
   EXPECT_THAT(find_architecture("Llama9ForCausalLM", base()).error().message,
               HasSubstr("LlamaForCausalLM is the nearest"));
+  // Experts are more than a field, however many others Qwen3-MoE shares with this dense model.
+  Json command_r = Json::parse(R"({"attention_bias": false, "hidden_act": "silu", "hidden_size": 32,
+    "intermediate_size": 48, "layer_norm_eps": 1e-05, "logit_scale": 0.0625, "max_position_embeddings": 128,
+    "num_attention_heads": 4, "num_hidden_layers": 2, "num_key_value_heads": 2, "rope_parameters": {"rope_theta": 5e5},
+    "tie_word_embeddings": true, "use_qk_norm": true, "vocab_size": 96})");
+  EXPECT_THAT(std::string(nearest_architecture("FancyForCausalLM", command_r).family), testing::Not(HasSubstr("moe")));
+  command_r["num_experts"] = 8, command_r["num_experts_per_tok"] = 2;
+  EXPECT_THAT(std::string(nearest_architecture("FancyForCausalLM", command_r).family), HasSubstr("moe"));
   EXPECT_THAT(find_architecture("Gemma3ForConditionalGeneration", nullptr).error().message,
               HasSubstr("Gemma3ForConditionalGeneration is not known"));
   const Json minimal = Json::parse(R"({"text_config": {"hidden_size": 8}, "vision_config": {"a": 1}})");

@@ -63,6 +63,9 @@ tensor::Shape transformed_shape(const tensor::Shape& shape, const Transform& tra
     }
     case Kind::kAlternateColumns:
       return shape.size() == 2 ? tensor::Shape{shape[0], halved(shape[1])} : tensor::Shape{};
+    case Kind::kFlatten:
+      if (shape.size() != 2 || shape[1] != transform.head_dim) return {};
+      return {shape[0] * shape[1]};
     case Kind::kConvTaps:
       if (shape.size() == 3 && shape[1] == 1) return {shape[2], shape[0]};
       return shape.size() == 2 ? tensor::Shape{shape[1], shape[0]} : tensor::Shape{};

@@ -133,6 +133,9 @@ Result<tensor::RowView> transformed(const tensor::TensorView& tensor, const Tran
   switch (transform.kind) {
     case Transform::Kind::kNone:
       return rows;
+    case Transform::Kind::kFlatten:
+      rows.n = 1, rows.k = n * k, rows.row_bytes *= n;
+      return rows;
     case Transform::Kind::kAdd: {
       TENON_ASSIGN(auto values, floats_of(tensor, name));
       for (float& value : *values) value += transform.constant;

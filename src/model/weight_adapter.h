@@ -17,9 +17,10 @@ struct Transform {
   enum class Kind : std::uint8_t {
     kNone,
     kUnpermuteRope,  ///< rows of each head from rope pairs (2i, 2i+1) to (i, i + head_dim/2): GGUF's llama q and k
-    kByHead,  ///< rows of `part` matrices on one another [part * heads * head_dim, k] → head by head: those of each in
-              ///< turn
-    kAdd,     ///< a vector plus `constant`, as float32: GGUF's Gemma norms hold 1 + w
+    kByHead,   ///< rows of `part` matrices on one another [part * heads * head_dim, k] → head by head: those of each in
+               ///< turn
+    kFlatten,  ///< [heads, head_dim] → [heads * head_dim]: a vector for each head as one
+    kAdd,      ///< a vector plus `constant`, as float32: GGUF's Gemma norms hold 1 + w
     // Tensors that hold two matrices of every expert; `part` 0 or 1 is taken.
     kHalf,                ///< [experts, 2 n, k] → [experts, n, k]: the first or the second n rows
     kAlternate,           ///< the same, rows 2i + part
@@ -44,6 +45,7 @@ struct Transform {
 
   static Transform unpermute_rope(int head_dim) { return {Kind::kUnpermuteRope, head_dim, 0.0f}; }
   static Transform by_head(int parts, int head_dim) { return {Kind::kByHead, head_dim, 0.0f, parts}; }
+  static Transform flatten(int head_dim) { return {Kind::kFlatten, head_dim, 0.0f}; }
   static Transform add(float constant) { return {Kind::kAdd, 0, constant}; }
   static Transform half(int part) { return {Kind::kHalf, 0, 0.0f, part}; }
   static Transform head_rows(int head_dim, int first, int rows) {

@@ -80,6 +80,17 @@ TEST(Transforms, ByHeadIsTheInverseOfLlamaCppsFusedQkv) {
               HasSubstr("no multiple of 3 times head_dim 2"));
 }
 
+TEST(Transforms, FlattenMakesOneVector) {
+  const std::vector<float> stored = {1, 2, 3, 4, 5, 6};
+  const auto tensor = view(tensor::DType::kF32, {3, 2}, stored);
+  const auto row = transformed(tensor, Transform::flatten(2), "norm").value();
+  EXPECT_EQ(row.n, 1);
+  ASSERT_EQ(row.k, 6);
+  for (int i = 0; i < 6; ++i) EXPECT_EQ(reinterpret_cast<const float*>(row.row(0))[i], static_cast<float>(i + 1));
+  EXPECT_EQ(transformed_shape({3, 2}, Transform::flatten(2)), (tensor::Shape{6}));
+  EXPECT_EQ(transformed_shape({2, 3}, Transform::flatten(2)), tensor::Shape{});  // heads of another size
+}
+
 TEST(Transforms, AddWidensToFloat) {
   const std::vector<std::uint16_t> bf16 = {tensor::to_bf16(1.5f), tensor::to_bf16(0.25f)};
   const auto row = transformed(view(tensor::DType::kBF16, {2}, bf16), Transform::add(-1.0f), "norm").value();

@@ -27,6 +27,13 @@ bool reads(const model::ModelConfig& config, const std::string& field) {
   });
 }
 
+// A rope's field that an entry of rope_parameters has too, stated or not, counts there.
+bool is_of_an_entry(const model::ModelConfig& config, const std::string& field) {
+  return std::ranges::any_of(config.fields, [&](const model::ConfigField& known) {
+    return known.name.starts_with("rope_") && known.name.ends_with("." + field);
+  });
+}
+
 void refuse_object(Json original, Json& config, const std::string& path, const std::string& reason,
                    std::vector<Difference>& dropped) {
   std::erase_if(dropped, [&](const Difference& difference) { return difference.field.starts_with(path + "."); });
@@ -59,7 +66,7 @@ Result<Understood> understand(const model::Architecture& architecture, const Jso
       }
       for (const model::ConfigField& field : (*parsed)->fields) {
         const bool known = std::ranges::any_of(dropped, [&](const Difference& d) { return d.field == field.name; });
-        if (!field.defaulted || known || field.value->is_null()) continue;
+        if (!field.defaulted || known || field.value->is_null() || is_of_an_entry(**parsed, field.name)) continue;
         result.differences.push_back({Difference::Kind::kDefaulted, field.name, *field.value, {}});
       }
       result.differences.insert(result.differences.begin(), dropped.begin(), dropped.end());

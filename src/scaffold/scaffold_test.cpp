@@ -107,6 +107,24 @@ TEST_F(ScaffoldTest, SizesThatTheConfigLeavesToTheDonorAreTinyToo) {
   }
 }
 
+TEST_F(ScaffoldTest, AFieldOfARopeIsListedOnce) {
+  const auto times = [&](const char* field) {
+    const std::string source = text("model_config.cpp");
+    const std::string stated = std::string(field) + "\" is not there: llama takes";
+    std::size_t count = 0;
+    for (std::size_t at = source.find(stated); at != std::string::npos; at = source.find(stated, at + 1)) ++count;
+    fs::remove_all(dir_ / "novel");
+    return count;
+  };
+  for (const char* field : {"rope_theta", "rope_scaling", "rope_parameters"}) config_.erase(field);
+  ASSERT_TRUE(make("llama"));
+  EXPECT_EQ(times("rope_theta"), 1u);
+  // It is there, if not at the top.
+  config_["rope_parameters"] = {{"rope_type", "default"}, {"rope_theta", 500000.0}};
+  ASSERT_TRUE(make("llama"));
+  EXPECT_EQ(times("rope_theta"), 0u);
+}
+
 TEST_F(ScaffoldTest, AnObjectThatIsRefusedWithAndWithoutItsFieldIsLeftOut) {
   config_["rope_scaling"] = {{"type", "yarn"}, {"factor", 4.0}};  // Phi-3's "yarn" has lists of factors
   const auto made = make("phi3");

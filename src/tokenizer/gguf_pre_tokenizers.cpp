@@ -95,6 +95,8 @@ const std::vector<Entry>& entries() {
        [] { return GgufPreTokenizer{{{"type", "NFC"}}, byte_level(true), false, false}; }},
       {{"smollm", "starcoder", "refact", "minerva-7b"},  // Granite 3 is "refact"
        [] { return GgufPreTokenizer{nullptr, sequence({digits(), byte_level(true)}), false, false}; }},
+      {{"command-r"},  // CohereForAI/c4ai-command-r-v01, by transformers' CohereTokenizer
+       [] { return GgufPreTokenizer{{{"type", "NFC"}}, sequence({digits(), byte_level(true)}), false, true}; }},
       {{"llama-bpe", "llama3", "llama-v3", "lfm2", "falcon3", "pixtral", "midm-2.0"},
        [] { return GgufPreTokenizer{nullptr, split_then_bytes(kLlama3), true, true}; }},
       {{"smaug-bpe"},  // Llama 3's tokenizer where it begins no text with bos: SmolLM3

@@ -109,6 +109,7 @@ constexpr Published kPublished[] = {
     {"deepseek_v3", "deepseek-ai/DeepSeek-V3", "deepseek-v3"},
     {"starcoder2", "bigcode/starcoder2-3b", "starcoder"},
     {"gpt_neox", "EleutherAI/pythia-160m", "olmo"},
+    {"cohere", "CohereLabs/c4ai-command-r-v01", "command-r"},
     {"llama4", "meta-llama/Llama-4-Scout-17B-16E-Instruct", "llama4"},
     {"lfm2", "LiquidAI/LFM2-1.2B", "lfm2"},
 };
@@ -152,6 +153,7 @@ TEST(GgufPreTokenizersTest, Words) {
   const std::vector<Cut> cuts = {
       {{"gpt-2", "exaone4", "olmo", "mpt"}, gpt2, false, false},
       {{"smollm", "refact", "starcoder", "minerva-7b"}, qwen2, false, false},
+      {{"command-r"}, qwen2, false, true},
       {{"llama-bpe", "lfm2", "falcon3", "pixtral"}, llama3, true, true},
       {{"smaug-bpe"}, llama3, true, false},
       {{"dbrx", "glm4", "chatglm-bpe"}, llama3, false, false},

@@ -129,6 +129,8 @@ std::vector<Case> cases() {
        "missing residual",
        "adds self_attn to",
        "model.layers.0"},
+      // The last layer's tap and the norm's are one value.
+      {"NoFinalNorm", "llama/mha", {.no_final_norm = true}, "missing norm", "", "model.norm"},
       {"Norms", "llama/mha", {.norms_swapped = true}, "swapped weights", "post_attention_layernorm"},
   };
 }
@@ -249,6 +251,17 @@ TEST(Misconfigured, GptNeoXAndStarcoder2) {
   }
 }
 
+// One norm for both branches, norms of each head, scaled logits.
+TEST(Misconfigured, Cohere) {
+  const Diagnosis scaled = misconfigured("cohere/published", [](Json& c) { c["logit_scale"] = 0.0625; });
+  ASSERT_EQ(scaled.causes.size(), 1u) << told(scaled);
+  EXPECT_EQ(scaled.causes[0].kind, "logits scale");
+  const Diagnosis norms = misconfigured("cohere/qk_norms", [](Json& c) { c["layer_norm_eps"] = 1e-2; });
+  ASSERT_FALSE(norms.causes.empty()) << told(norms);
+  EXPECT_EQ(norms.causes[0].kind, "norm epsilon");
+  EXPECT_EQ(norms.unexplained, "") << told(norms);
+}
+
 // What is too small for the logits is found with the tolerance of rounding.
 TEST(Misconfigured, AnActivationThatIsNearlyRight) {
   const std::string name = "starcoder2/published";
@@ -295,6 +308,32 @@ TEST(Altered, FusedOrder) {
   ASSERT_FALSE(d.causes.empty()) << told(d);
   EXPECT_EQ(d.causes[0].kind, "fused order") << told(d);
   EXPECT_THAT(d.causes[0].text, HasSubstr("into whole parts, one after the other; this model head by head"));
+  EXPECT_EQ(d.unexplained, "") << told(d);
+}
+
+TEST(Altered, ANormForBothBranches) {
+  // The MLP of every layer reads the layer's input, where both branches read one norm of it.
+  const Change unnormed{
+      .kind = "",
+      .text = "",
+      .node =
+          [](Rewriter& to, int index) {
+            const graph::Node& node = to.node(index);
+            if (node.op != &graph::kLinear || node.scope.find(".mlp") == std::string::npos) return false;
+            const graph::Node* maker = to.maker(node.inputs[0]);
+            while (maker != nullptr && maker->op != &graph::kLayerNorm && maker->scope.ends_with("input_layernorm")) {
+              maker = to.maker(maker->inputs[0]);  // the multiplication by the norm's weight
+            }
+            if (maker == nullptr || maker->op != &graph::kLayerNorm) return false;
+            to.set(node.outputs[0], graph::linear(to.value(maker->inputs[0]), to.value(node.inputs[1])));
+            return true;
+          },
+      .weight = {}};
+  const Diagnosis d = altered("cohere/published", unnormed);
+  EXPECT_EQ(d.first, "model.layers.0.mlp") << told(d);
+  ASSERT_EQ(d.causes.size(), 1u) << told(d);
+  EXPECT_EQ(d.causes[0].text,
+            "the reference reads what the norm input_layernorm made here, this model what it was made of");
   EXPECT_EQ(d.unexplained, "") << told(d);
 }
 

@@ -92,7 +92,8 @@ const Tensor* Evaluator::known(const std::string& tap) const {
 std::map<int, std::string> Evaluator::leaves(const Graph& graph, int target) const {
   std::map<int, std::string> out;
   for (const auto& [name, value] : graph.taps()) {
-    if (value != target && known_.contains(name)) out.emplace(value, name);
+    // Of taps of one value the last: what a model does to it between them, and this graph does not, is done by then.
+    if (value != target && known_.contains(name)) out.insert_or_assign(value, name);
   }
   return out;
 }

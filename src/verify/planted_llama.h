@@ -34,7 +34,7 @@ struct Mistakes {
   int window = 0;
   bool layer_norms = false, no_activation = false;
   bool parallel = false, forgets_attention = false;
-  bool gate_and_up_swapped = false, k_and_v_swapped = false, norms_swapped = false;
+  bool gate_and_up_swapped = false, k_and_v_swapped = false, norms_swapped = false, no_final_norm = false;
 };
 
 class PlantedLlama {
@@ -72,7 +72,7 @@ class PlantedLlama {
     if (m_.embedding_scale != 1) x = x * m_.embedding_scale;
     x = (w / "embed_tokens").tap(x);
     for (int layer = 0; layer < layers_; ++layer) x = block(w / "layers" / layer, x, layer);
-    x = (w / "norm").tap(norm(w / "norm", x));
+    x = (w / "norm").tap(m_.no_final_norm ? x : norm(w / "norm", x));
     Value logits = nn::Linear(root / "lm_head", hidden_, vocab_)(batch_.sampled(x));
     if (m_.logits_scale != 1) logits = logits * m_.logits_scale;
     if (m_.final_softcap > 0) logits = graph::softcap(logits, m_.final_softcap);

@@ -5,17 +5,31 @@
 
 #include "base/json.h"
 #include "model/registry.h"
+#include "verify/conformance/specimen.h"
 
 namespace tenon::verify {
 namespace {
 
+Json config_of(const std::string& golden) {
+  return read_json_file(TENON_SOURCE_DIR "/tests/golden/" + golden + "/config.json").value();
+}
+
 // The error of a golden's config with other fields; "" if it is understood.
 std::string error_with(const std::string& golden, const Json& fields) {
-  Json config = read_json_file(TENON_SOURCE_DIR "/tests/golden/" + golden + "/config.json").value();
+  Json config = config_of(golden);
   config.update(fields);
   const auto& name = config["architectures"][0].get_ref<const std::string&>();
   const auto parsed = model::parse_config(*model::find_architecture(name, nullptr)->architecture, config);
   return parsed ? "" : parsed.error().message;
+}
+
+// The graph of such a config, or what is wrong with it.
+std::string graph_with(const std::string& golden, const Json& fields) {
+  Json config = config_of(golden);
+  config.update(fields);
+  const auto& name = config["architectures"][0].get_ref<const std::string&>();
+  const auto specimen = Specimen::build(*model::find_architecture(name, nullptr)->architecture, config);
+  return specimen ? graph::to_text((*specimen)->graph) : specimen.error().message;
 }
 
 TEST(PublishedFields, Qwen3Coder) {
@@ -41,6 +55,69 @@ TEST(PublishedFields, ASoftCapOfZero) {
     EXPECT_EQ(error_with(golden, {{field, nullptr}}), "");
     EXPECT_EQ(error_with(golden, {{field, 30.0}}), "");
   }
+}
+
+TEST(PublishedFields, CommandR) {
+  Json config = config_of("cohere/published");
+  config["model_max_length"] = 131072;
+  const auto parsed =
+      model::parse_config(*model::find_architecture("CohereForCausalLM", nullptr)->architecture, config);
+  ASSERT_TRUE(parsed) << parsed.error().message;
+  EXPECT_EQ((*parsed)->max_length_limit, 131072);
+  EXPECT_EQ((*parsed)->max_position_embeddings, 128);
+}
+
+// null is num_attention_heads where the class of transformers takes it; in the others it must be a number.
+TEST(PublishedFields, NullOfKeyValueHeads) {
+  for (const char* golden : {"llama/mha", "qwen2/gqa", "qwen3/gqa_tied", "smollm3/interval_tied", "granitemoe/tied",
+                             "phi3/window_mha", "olmo/mha_clip", "deepseek_v3/halves_direct"}) {
+    const Json null = {{"num_key_value_heads", nullptr}, {"num_attention_heads", 4}};
+    const Json four = {{"num_key_value_heads", 4}, {"num_attention_heads", 4}};
+    EXPECT_EQ(error_with(golden, null), "") << golden;
+    EXPECT_EQ(graph_with(golden, null), graph_with(golden, four)) << golden;
+  }
+  for (const char* golden : {"mistral/window", "mixtral/top2", "gemma2/tied_window", "gpt_oss/float", "lfm2/tied"}) {
+    EXPECT_THAT(error_with(golden, {{"num_key_value_heads", nullptr}}),
+                testing::HasSubstr("is null, which does not say how many there are: write a number"))
+        << golden;
+  }
+}
+
+// Two names that transformers takes for one field.
+TEST(PublishedFields, TheOtherNameOfTheExperts) {
+  struct Case {
+    const char *golden, *field, *alias;
+  };
+  for (const auto& [golden, field, alias] : {Case{"mixtral/top2", "num_local_experts", "num_experts"},
+                                             {"gpt_oss/float", "num_local_experts", "num_experts"},
+                                             {"qwen3_moe/normalized", "num_experts", "num_local_experts"},
+                                             {"deepseek_v2/groups_biases", "n_routed_experts", "num_experts"},
+                                             {"deepseek_v3/groups_yarn", "n_routed_experts", "num_local_experts"}}) {
+    // As transformers writes the goldens' own: be it the one or the other.
+    Json config = config_of(golden);
+    const Json count = config.contains(field) ? config[field] : config[alias];
+    EXPECT_EQ(error_with(golden, {{field, nullptr}, {alias, count}}), "") << golden;
+    EXPECT_EQ(graph_with(golden, {{field, nullptr}, {alias, count}}), graph_with(golden, Json::object())) << golden;
+    EXPECT_EQ(error_with(golden, {{field, count}, {alias, count}}), "") << golden;
+    EXPECT_THAT(error_with(golden, {{field, count}, {alias, 2 * count.get<int>()}}),
+                testing::AllOf(testing::HasSubstr(std::string("config field ") + field + " of "),
+                               testing::HasSubstr(std::string(", but ") + alias + ", another name of it, is "),
+                               testing::HasSubstr("keep one of them")))
+        << golden;
+  }
+  EXPECT_THAT(error_with("granitemoe/tied", {{"num_experts", 4}}), testing::HasSubstr("does not read it"));
+}
+
+// transformers takes an empty rope_scaling as none, and empty rope_parameters as a rope that is not scaled.
+TEST(PublishedFields, AnEmptyRope) {
+  const std::string golden = "gpt_oss/float";
+  const Json absent = {{"rope_parameters", nullptr}};
+  const Json unscaled = {{"rope_parameters", {{"rope_type", "default"}, {"rope_theta", 150000.0}}}};
+  Json empty = {{"rope_parameters", nullptr}, {"rope_scaling", Json::object()}};
+  EXPECT_EQ(graph_with(golden, empty), graph_with(golden, absent));
+  EXPECT_NE(graph_with(golden, absent), graph_with(golden, unscaled));
+  EXPECT_EQ(graph_with(golden, {{"rope_parameters", Json::object()}}), graph_with(golden, unscaled));
+  EXPECT_EQ(error_with("llama/rope_llama3", {{"rope_scaling", Json::object()}}), "");
 }
 
 }  // namespace

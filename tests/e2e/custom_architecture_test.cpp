@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <chrono>
 
 #include "base/file.h"
 #include "base/json.h"
@@ -166,6 +167,23 @@ TEST_F(CustomArchitecture, AnEndlessLoopWhileLoading) {
   const fs::path path = plugin("looping", "Looping",
                                "static const int loop = [] { for (volatile int i = 0;; i = i + 1) {} return 1; }();\n");
   EXPECT_THAT(refusal({path}), AllOf(HasSubstr("looping: plug-in "), HasSubstr("did not finish loading within 10 s")));
+}
+
+TEST_F(CustomArchitecture, AProcessThatIsLeftBehindWhileLoading) {
+  const fs::path path = plugin("forking", "Forking", R"(#include <unistd.h>
+static const int forked = [] {
+  if (::fork() != 0) return 1;
+  for (const int fd : {0, 1, 2}) ::close(fd);
+  ::sleep(20);
+  ::_exit(0);
+}();
+)");
+  ASSERT_EQ(list({path}).status, 0);
+  const auto begin = std::chrono::steady_clock::now();
+  const Finished listed = list({path});  // from the cache
+  EXPECT_EQ(listed.status, 0) << listed.err;
+  EXPECT_THAT(listed.out, HasSubstr("Forking"));
+  EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(8));
 }
 
 TEST_F(CustomArchitecture, TwoOfOneName) {

@@ -75,6 +75,31 @@ TEST_F(PluginBuild, WhatIsBrokenInTheCacheIsMadeAgain) {
   EXPECT_EQ(list({path}).status, 0);
 }
 
+// As where a folder is compiled on one machine, and served from its cache on one without a compiler.
+TEST_F(PluginBuild, WithoutACompilerWhatWasCompiledBefore) {
+  const fs::path path = plugin("compiled", "Compiled"), nothing = folder("empty_path");
+  const std::string search = getenv("PATH");
+  const auto without_compiler = [&] {
+    setenv("PATH", nothing.c_str(), 1);
+    const Finished end = list({path});
+    setenv("PATH", search.c_str(), 1);
+    return end;
+  };
+  const auto none = HasSubstr("there is no C++ compiler: install g++, or name one in CXX");
+  EXPECT_THAT(without_compiler().err, none);
+  ASSERT_EQ(list({path}).status, 0);
+  const Finished found = without_compiler();
+  EXPECT_EQ(found.status, 0) << found.err;
+  EXPECT_THAT(found.out, HasSubstr("Compiled"));
+  EXPECT_THAT(found.err, HasSubstr("which one made of the same files before"));
+  // One that was chosen must be there.
+  setenv("CXX", "no-such-compiler", 1);
+  EXPECT_THAT(refusal({path}), HasSubstr("the C++ compiler that CXX names, no-such-compiler, does not run"));
+  unsetenv("CXX");
+  std::ofstream(path / "arch.cpp", std::ios::app) << "// edited\n";
+  EXPECT_THAT(without_compiler().err, none);
+}
+
 TEST_F(PluginBuild, APipeInPlaceOfASource) {
   const fs::path path = plugin("piped", "Piped");
   ASSERT_EQ(mkfifo((path / "model.cpp").c_str(), 0600), 0);

@@ -42,7 +42,7 @@ void read_attention(model::ConfigReader& config, Config& c) {
 }
 
 void read_experts(model::ConfigReader& config, Config& c) {
-  c.n_routed_experts = config.integer_or("n_routed_experts", 256, 1, 65536);
+  c.n_routed_experts = config.integer_or(config.spelling_of("n_routed_experts", "num_local_experts"), 256, 1, 65536);
   c.num_experts_per_tok = config.integer_or("num_experts_per_tok", 8, 1, c.n_routed_experts);
   c.n_shared_experts = config.integer_or("n_shared_experts", 1, 1, 65536);
   c.moe_intermediate_size = config.integer_or("moe_intermediate_size", 2048);

@@ -49,12 +49,12 @@ std::shared_ptr<model::ModelConfig> parse_config(model::ConfigReader& config) {
   c->intermediate_size = config.integer("intermediate_size");
   c->num_hidden_layers = config.integer("num_hidden_layers", 1, 4096);
   c->num_attention_heads = config.integer("num_attention_heads", 1, 65536);
-  c->num_key_value_heads = config.integer_or("num_key_value_heads", 8, 1, 65536);
+  c->num_key_value_heads = config.key_value_heads(8);
   c->head_dim = config.integer_or("head_dim", 64, 2, 65536);
   c->max_position_embeddings = config.integer_or("max_position_embeddings", 131072);
   c->rms_norm_eps = config.epsilon_or("rms_norm_eps", 1e-5);
   c->attention_bias = config.boolean_or("attention_bias", true);
-  c->num_local_experts = config.integer_or("num_local_experts", 128, 1, 65536);
+  c->num_local_experts = config.integer_or(config.spelling_of("num_local_experts", "num_experts"), 128, 1, 65536);
   c->num_experts_per_tok = config.integer_or("num_experts_per_tok", 4, 1, c->num_local_experts);
   if (config.integer_or("experts_per_token", c->num_experts_per_tok) != c->num_experts_per_tok) {
     config.fail("experts_per_token", "is not num_experts_per_tok");

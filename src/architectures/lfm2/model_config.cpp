@@ -54,7 +54,7 @@ std::shared_ptr<model::ModelConfig> parse_config(model::ConfigReader& config) {
   c->intermediate_size = adjusted(config, config.integer_or("block_ff_dim", intermediate_size));
   c->num_hidden_layers = config.integer_or("num_hidden_layers", 32, 1, 4096);
   c->num_attention_heads = config.integer_or("num_attention_heads", 32, 1, 65536);
-  c->num_key_value_heads = config.integer_or("num_key_value_heads", 8, 1, 65536);
+  c->num_key_value_heads = config.key_value_heads(8);
   c->head_dim = config.integer_or("head_dim", c->hidden_size / c->num_attention_heads, 2, 65536);
   c->max_position_embeddings = config.integer_or("max_position_embeddings", 128000);
   c->norm_eps = config.epsilon_or("norm_eps", 1e-5);

@@ -30,15 +30,14 @@ std::shared_ptr<model::ModelConfig> parse_config(model::ConfigReader& config) {
   c->intermediate_size = config.integer("intermediate_size");
   c->num_hidden_layers = config.integer("num_hidden_layers", 1, 4096);
   c->num_attention_heads = config.integer("num_attention_heads", 1, 65536);
-  c->num_key_value_heads = config.integer_or("num_key_value_heads", 4, 1, 65536);
+  c->num_key_value_heads = config.key_value_heads(4);
   c->head_dim = config.integer_or("head_dim", c->hidden_size / c->num_attention_heads, 2, 65536);
   c->max_position_embeddings = config.integer_or("max_position_embeddings", 32768);
   c->rms_norm_eps = config.epsilon_or("rms_norm_eps", 1e-6);
   c->hidden_act = config.activation_or("hidden_act", "silu");
   c->attention_bias = config.boolean_or("attention_bias", false);
-  // transformers 5 writes it under another name.
-  c->num_experts =
-      config.integer_or(config.has("num_local_experts") ? "num_local_experts" : "num_experts", 128, 1, 65536);
+  // transformers 5 writes num_local_experts.
+  c->num_experts = config.integer_or(config.spelling_of("num_experts", "num_local_experts"), 128, 1, 65536);
   c->num_experts_per_tok = config.integer_or("num_experts_per_tok", 8, 1, c->num_experts);
   c->moe_intermediate_size = config.integer_or("moe_intermediate_size", 768);
   c->norm_topk_prob = config.boolean_or("norm_topk_prob", false);

@@ -11,7 +11,7 @@ std::shared_ptr<model::ModelConfig> parse_config(model::ConfigReader& config) {
   c->intermediate_size = config.integer_or("intermediate_size", 12288);
   c->num_hidden_layers = config.integer_or("num_hidden_layers", 30, 1, 4096);
   c->num_attention_heads = config.integer_or("num_attention_heads", 24, 1, 65536);
-  c->num_key_value_heads = config.integer_or("num_key_value_heads", 2, 1, 65536);
+  c->num_key_value_heads = config.key_value_heads(2);
   c->head_dim = config.integer_or("head_dim", c->hidden_size / c->num_attention_heads, 2, 65536);
   c->max_position_embeddings = config.integer_or("max_position_embeddings", 4096);
   c->norm_epsilon = config.epsilon_or("norm_epsilon", 1e-5);

@@ -30,7 +30,7 @@ class BuildLock {
 
 /// Compiles the .cpp files of a folder (but for *_test.cpp) by $CXX, each by itself and at the same time, and links
 /// them. Objects are kept by the hash of all that they are made of, so that an edit compiles one file again. → the .so.
-/// Compiler errors are in the message as they are.
+/// Compiler errors are in the message as they are. Without a compiler: the library that was made of the same before.
 Result<std::string> build_folder(const std::filesystem::path& folder, const SdkLocation& sdk);
 
 /// Configures and builds a folder that has a CMakeLists.txt, which calls find_package(tenon) and tenon_architecture().

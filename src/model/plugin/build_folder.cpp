@@ -4,6 +4,7 @@
 #include <atomic>
 #include <cstdlib>
 #include <fstream>
+#include <optional>
 #include <sstream>
 #include <thread>
 #include <vector>
@@ -167,6 +168,23 @@ bool find_library(const fs::path& library) {
   return true;
 }
 
+// Where there is no compiler (which CXX does not name either): the library that the newest of earlier ones made of the
+// same sources, flags and SDK. What it is fit for it says itself: see check_abi().
+std::optional<std::string> find_without_compiler(const fs::path& cache, const std::string& stem) {
+  const char* chosen = std::getenv("CXX");
+  if (chosen != nullptr && *chosen != '\0') return std::nullopt;
+  std::error_code error;
+  fs::path newest;
+  for (const fs::directory_entry& entry : fs::directory_iterator(cache, error)) {
+    const std::string name = entry.path().filename().string();
+    if (!name.starts_with(stem) || !name.ends_with(".so")) continue;
+    if (newest.empty() || entry.last_write_time(error) > fs::last_write_time(newest, error)) newest = entry.path();
+  }
+  if (newest.empty() || !find_library(newest)) return std::nullopt;
+  TENON_LOG_INFO("there is no C++ compiler: taking {}, which one made of the same files before", newest.string());
+  return newest.string();
+}
+
 void compile_all(const Compiler& compiler, const Words& flags, const std::vector<fs::path>& headers,
                  std::vector<Unit*>& units) {
   std::atomic<std::size_t> next{0};
@@ -195,36 +213,46 @@ Result<std::string> build_folder(const fs::path& folder, const SdkLocation& sdk)
     return invalid("custom architecture " + folder.string() +
                    ": the folder's name is that of the C++ namespace and must be like my_model");
   }
-  TENON_ASSIGN(const Compiler compiler, find_compiler());
   TENON_ASSIGN(const fs::path cache, plugin_cache());
   TENON_ASSIGN(const BuildLock lock, BuildLock::take(cache, folder));
   TENON_ASSIGN(const fs::path export_source, write_export(cache, family));
+  sources.push_back(export_source);
 
   // Hidden, so that a folder of the same name as a built-in one does not share its symbols.
-  const Words flags = {"-std=c++23",           "-O1",      "-fPIC",
-                       "-fvisibility=hidden",  "-Wall",    "-fdiagnostics-color=never",
-                       compiler.error_limit(), "-isystem", sdk.include};
-  TENON_ASSIGN(const std::string sdk_id, read_file(sdk.include + "/tenon_sdk.h"));
-  std::string common = compiler.version + sdk_id;
-  for (const Words& words : {compiler.words, flags}) {
-    for (const std::string& word : words) common += word + '\n';
-  }
+  Words flags = {"-std=c++23", "-O1",      "-fPIC", "-fvisibility=hidden", "-Wall", "-fdiagnostics-color=never",
+                 "-isystem",   sdk.include};
+  TENON_ASSIGN(std::string common, read_file(sdk.include + "/tenon_sdk.h"));
+  for (const std::string& word : flags) common += word + '\n';
   TENON_ASSIGN(const auto headers, files_of(folder, {".h", ".hpp", ".inc", ".def"}));
   for (const fs::path& header : headers) {
     TENON_ASSIGN(const std::string text, read_source(folder, header));
     common += header.string() + '\n' + sha256(text);
   }
-
-  sources.push_back(export_source);
-  std::vector<Unit> units;
-  std::string objects;
+  std::vector<std::string> contents;  // of each source: what its object is made of, but for the compiler
+  std::string all;
   for (const fs::path& source : sources) {
     TENON_ASSIGN(const std::string text, read_source(folder, source));
-    units.push_back({source, cache / (sha256(common + source.string() + '\n' + text) + ".o"), {}});
-    objects += units.back().object.string();
+    contents.push_back(sha256(common + source.string() + '\n' + text));
+    all += contents.back();
   }
-  const fs::path library = cache / (family + "-" + sha256(objects) + ".so");
+  // NAME-FILES-COMPILER.so
+  const std::string stem = family + "-" + sha256(all) + "-";
+  const auto found = find_compiler();
+  if (!found) {
+    if (const auto library = find_without_compiler(cache, stem)) return *library;
+    return std::unexpected(found.error());
+  }
+  const Compiler& compiler = *found;
+  std::string made_by = compiler.version;
+  for (const std::string& word : compiler.words) made_by += word + '\n';
+  const fs::path library = cache / (stem + sha256(made_by).substr(0, 16) + ".so");
   if (find_library(library)) return library.string();
+
+  flags.emplace_back(compiler.error_limit());
+  std::vector<Unit> units;
+  for (std::size_t i = 0; i < sources.size(); ++i) {
+    units.push_back({sources[i], cache / (sha256(made_by + contents[i]) + ".o"), {}});
+  }
   std::error_code ignored;
   std::vector<Unit*> missing;
   for (Unit& unit : units) {

@@ -112,15 +112,17 @@ Status probe_plugin(const std::string& library) {
   }
   if (pid == 0) {
     ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+    ::setpgid(0, 0);  // so that processes that the plug-in starts end with the probe
     const std::string answer = tried(library);
     const ssize_t written = ::write(pipe[1], answer.data(), answer.size());
     ::_exit(written < 0);
   }
   ::close(pipe[1]);
   std::string answer;
-  const bool ended = read_until(pipe[0], std::chrono::steady_clock::now() + kProbeLimit, answer);
+  const bool ended = read_from_child(pid, pipe[0], std::chrono::steady_clock::now() + kProbeLimit, answer);
   if (!ended) ::kill(pid, SIGKILL);
   ::close(pipe[0]);
+  ::kill(-pid, SIGKILL);
   int status = 0;
   while (::waitpid(pid, &status, 0) < 0 && errno == EINTR) {
   }

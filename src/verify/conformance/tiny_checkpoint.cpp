@@ -32,6 +32,8 @@ tensor::Shape file_shape(const tensor::Shape& ours, const Transform& transform) 
   switch (transform.kind) {
     case Kind::kNone:
       return ours;
+    case Kind::kFlatten:
+      return ours.size() == 1 ? tensor::Shape{ours[0] / transform.head_dim, transform.head_dim} : tensor::Shape{};
     case Kind::kHalf:
     case Kind::kAlternate:
       return stacked ? tensor::Shape{ours[0], 2 * ours[1], ours[2]} : tensor::Shape{};
@@ -81,7 +83,7 @@ std::int64_t offset_in_file(const Transform& transform, std::int64_t n, std::int
 
 void place(const Piece& piece, FileTensor& file) {
   const RandomWeight& weight = *piece.weight;
-  if (piece.transform.kind == Kind::kNone) {
+  if (piece.transform.kind == Kind::kNone || piece.transform.kind == Kind::kFlatten) {
     file.bytes = weight.bytes;
     if (piece.expert >= 0) {
       file.shape.erase(file.shape.begin());

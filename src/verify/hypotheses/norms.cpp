@@ -143,10 +143,45 @@ void try_absent(Trial& trial) {
   }
 }
 
+// A matmul that reads x, where the layer has a norm of x for another branch: one norm for both (Cohere).
+void try_shared(Trial& trial) {
+  // What that norm made, with its weight and bias: the last value of its module before the matmul; -1 if there is none.
+  const auto normed = [](const graph::Graph& graph, int matmul, const std::string& place) {
+    const auto at = [&](int i) -> const Node& { return graph.nodes()[static_cast<std::size_t>(i)]; };
+    if (at(matmul).op != &graph::kLinear) return -1;
+    int last = -1;
+    for (int i = 0; i < matmul; ++i) {
+      const bool here = suffix_of(at(i).scope) == place && layer_of(at(i).scope) == layer_of(at(matmul).scope);
+      if (here && (last >= 0 || (is_norm(at(i)) && at(i).inputs[0] == at(matmul).inputs[0]))) last = at(i).outputs[0];
+    }
+    return last;
+  };
+  std::set<std::string> places;
+  for (const Node& node : trial.graph().nodes()) {
+    if (is_norm(node) && layer_of(node.scope) == trial.layer()) places.insert(suffix_of(node.scope));
+  }
+  for (const std::string& place : places) {
+    const auto applies = [&](int index) { return normed(trial.graph(), index, place) >= 0; };
+    if (std::ranges::none_of(trial.nodes(), applies)) continue;
+    trial.test({.kind = "missing norm",
+                .text = "the reference reads what the norm " + place + " made here, this model what it was made of",
+                .node =
+                    [normed, place](Rewriter& to, int index) {
+                      const int value = normed(to.from(), index, place);
+                      if (value < 0) return false;
+                      const Node& matmul = to.node(index);
+                      to.set(matmul.outputs[0], graph::linear(to.value(value), to.value(matmul.inputs[1])));
+                      return true;
+                    },
+                .weight = {}});
+  }
+}
+
 }  // namespace
 
 void try_norms(Trial& trial) {
   try_absent(trial);
+  try_shared(trial);
   std::vector<int> norms;
   std::set<std::string> places;
   for (const int index : trial.nodes()) {
