@@ -38,13 +38,6 @@ struct ParsedRequest {
   bool continuous_usage = false;  ///< stream_options.continuous_usage_stats: every chunk has the usage so far
 };
 
-class Fields;
-
-/// "messages" and what else a chat template gets.
-Result<chat::RenderInput> parse_conversation(Fields& fields);
-/// "tools", where the template only shows them.
-Status parse_tool_list(Fields& fields, const chat::ReplyFormat& format, chat::RenderInput& out);
-
 /// Unknown fields, wrong types, values out of range and parameters that Tenon does not support yet are errors that name
 /// the parameter.
 Result<ParsedRequest> parse_chat_request(const Json& body, const RequestDefaults& defaults = {},

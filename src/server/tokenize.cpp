@@ -1,5 +1,6 @@
 #include "server/tokenize.h"
 
+#include "server/conversation.h"
 #include "server/fields.h"
 #include "server/openai.h"
 
