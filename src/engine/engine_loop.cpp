@@ -4,6 +4,7 @@
 #include <atomic>
 #include <cstring>
 #include <exception>
+#include <limits>
 #include <string>
 #include <utility>
 
@@ -284,6 +285,7 @@ void EngineLoop::sample_row(Draw& draw, std::span<const float> logits, sampler::
     const Active& request = *draw.request;
     if (draw.scored >= 0) {
       draw.sampled.logprobs = sampler::score(logits, draw.scored, request.prompt_logprobs, scratch);
+      draw.sampled.logprobs.rank = sampler::rank(logits, draw.scored);
       return;
     }
     if (!request.reads_only) sample_token(draw, logits, scratch);
@@ -295,7 +297,9 @@ void EngineLoop::sample_row(Draw& draw, std::span<const float> logits, sampler::
 void EngineLoop::sample_token(Draw& draw, std::span<const float> logits, sampler::Scratch& scratch) const {
   const Active& request = *draw.request;
   grammar::Matcher* const matcher = request.matcher.get();
-  sampler::Constraints constraints{.history = &request.history};
+  sampler::Constraints constraints{
+      .history = &request.history,
+      .reply = std::span<const std::int32_t>(request.tokens).subspan(static_cast<std::size_t>(request.prompt_length))};
   const bool may_stop = request.length() - request.prompt_length >= request.min_tokens;
   if (!may_stop) constraints.banned = request.stop_token_ids;
   if (matcher != nullptr) {
@@ -307,7 +311,11 @@ void EngineLoop::sample_token(Draw& draw, std::span<const float> logits, sampler
     constraints.banned = {};  // the grammar allows nothing but the end, which min_tokens cannot put off
     draw.sampled = sample_(logits, request.sampling, request.length(), scratch, constraints);
   }
-  if (draw.sampled.token < 0) {
+  const auto usable = [](float x) { return x > -std::numeric_limits<float>::infinity(); };
+  if (draw.sampled.token < 0 && !request.sampling.bad_words.empty() && std::ranges::any_of(logits, usable)) {
+    draw.fault = FinishReason::kGrammar;
+    draw.error = "'bad_words' leave no token with which the reply could go on";
+  } else if (draw.sampled.token < 0) {
     draw.error = matcher != nullptr ? "the model returned no usable logits for the tokens that the grammar allows"
                                     : "the model returned no usable logits (all of them NaN or -inf)";
   } else if (matcher != nullptr && !stops(request, draw.sampled.token) && !matcher->accept(draw.sampled.token)) {
