@@ -185,7 +185,16 @@ Status constrain_calls(const Json& tools, const Json* choice, ParsedRequest& out
 Result<chat::RenderInput> parse_conversation(Fields& fields) {
   chat::RenderInput input;
   TENON_TRY(parse_messages(fields, input));
+  TENON_TRY(fields.boolean("continue_final_message", input.continue_final_message));
+  input.add_generation_prompt = !input.continue_final_message;
   TENON_TRY(fields.boolean("add_generation_prompt", input.add_generation_prompt));
+  if (input.continue_final_message && input.add_generation_prompt) {
+    return wrong("continue_final_message", "cannot be true together with 'add_generation_prompt'");
+  }
+  if (const Json* source = fields.find("chat_template"); source && *source != "") {
+    return unsupported("'chat_template' of a request is not used: the server can be started with --chat-template FILE",
+                       "chat_template");
+  }
   if (const Json* kwargs = fields.find("chat_template_kwargs")) {
     if (!kwargs->is_object()) return wrong("chat_template_kwargs", "must be an object");
     input.kwargs = *kwargs;
@@ -245,6 +254,21 @@ Status parse_effort(Fields& fields, bool is_read, chat::RenderInput& input) {
   }
   if (!input.kwargs.emplace("reasoning_effort", Json(*effort)).second) {
     return wrong("reasoning_effort", "is also among 'chat_template_kwargs': give it once");
+  }
+  return {};
+}
+
+Status parse_documents(Fields& fields, bool are_read, chat::RenderInput& input) {
+  const Json* documents = fields.find("documents");
+  if (!documents || *documents == Json::array()) return {};
+  const auto is_object = [](const Json& one) { return one.is_object(); };
+  if (!documents->is_array() || !std::ranges::all_of(*documents, is_object))
+    return wrong("documents", "must be an array of objects");
+  if (!are_read) {
+    return unsupported("'documents' cannot be used: the chat template of this model does not read them", "documents");
+  }
+  if (!input.kwargs.emplace("documents", Json(*documents)).second) {
+    return wrong("documents", "is also among 'chat_template_kwargs': give it once");
   }
   return {};
 }

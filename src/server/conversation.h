@@ -20,4 +20,7 @@ Status parse_tools(Fields& fields, ParsedRequest& out, chat::RenderInput& input)
 /// "reasoning_effort"; `is_read`: by the chat template, else it is refused.
 Status parse_effort(Fields& fields, bool is_read, chat::RenderInput& input);
 
+/// "documents"; `are_read`: by the chat template, else they are refused.
+Status parse_documents(Fields& fields, bool are_read, chat::RenderInput& input);
+
 }  // namespace tenon::server

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <charconv>
 #include <cmath>
 #include <limits>
@@ -14,6 +15,7 @@ namespace {
 using generate::GenerateRequest;
 
 constexpr std::size_t kMaxBiases = 1024;
+constexpr std::size_t kMaxBadWords = 1024;
 constexpr int kMaxChoices = 128;
 constexpr std::size_t kMaxPrompts = 2048;
 
@@ -56,6 +58,43 @@ Status parse_penalties(Fields& fields, sampler::SamplingParams& sampling) {
   TENON_TRY(fields.number("repetition_penalty", 0, 100, sampling.repetition_penalty));
   if (!(sampling.repetition_penalty > 0)) return wrong("repetition_penalty", "must be greater than 0");
   return parse_logit_bias(fields, sampling);
+}
+
+Status parse_bad_words(Fields& fields, std::vector<std::string>& out) {
+  const Json* words = fields.find("bad_words");
+  if (!words) return {};
+  if (!words->is_array()) return wrong("bad_words", "must be an array of strings");
+  if (words->size() > kMaxBadWords) return wrong("bad_words", "may hold at most 1024 strings");
+  for (const Json& word : *words) {
+    if (!word.is_string() || word == "") return wrong("bad_words", "must hold strings that are not empty");
+    if (word.get_ref<const std::string&>().size() > 256) {
+      return wrong("bad_words", "holds a string of more than 256 bytes");
+    }
+    out.push_back(word);
+  }
+  return {};
+}
+
+// What SDKs send although it asks for nothing; what asks for more is refused, never ignored.
+Status parse_unsupported(Fields& fields) {
+  TENON_TRY(fields.only("use_beam_search", {false}));
+  TENON_TRY(fields.only("length_penalty", {1}));
+  TENON_TRY(fields.only("early_stopping", {false}));
+  TENON_TRY(fields.only("logits_processors", {Json::array()}));
+  TENON_TRY(fields.only("allowed_token_ids", {}));
+  TENON_TRY(fields.only("logprob_token_ids", {}));
+  TENON_TRY(fields.only("truncation_side", {"left"}));
+  TENON_TRY(fields.only("thinking_token_budget", {-1}));
+  TENON_TRY(fields.only("repetition_detection", {}));
+  TENON_TRY(fields.only("watermarking", {false}));
+  TENON_TRY(fields.only("stream_interval", {1}));
+  TENON_TRY(fields.only("prompt_embeds", {}));
+  TENON_TRY(fields.only("mm_processor_kwargs", {Json::object()}));
+  TENON_TRY(fields.only("media_io_kwargs", {Json::object()}));
+  TENON_TRY(fields.only("kv_transfer_params", {Json::object()}));
+  TENON_TRY(fields.only("ec_transfer_params", {Json::object()}));
+  TENON_TRY(fields.only("vllm_xargs", {Json::object()}));
+  return fields.only("spaces_between_special_tokens", {true, false});  // these tokenizers know no other way than theirs
 }
 
 Status parse_choices(Fields& fields, ParsedRequest& out) {
@@ -103,6 +142,13 @@ Status parse_common(Fields& fields, const RequestDefaults& defaults, std::int64_
   if (max_tokens >= 0) request.max_tokens = max_tokens;
   TENON_TRY(fields.integer("min_tokens", 0, INT64_MAX, request.min_tokens));
 
+  TENON_TRY(parse_bad_words(fields, out.bad_words));
+  TENON_TRY(fields.boolean("return_token_ids", out.return_token_ids));
+  TENON_TRY(fields.boolean("return_tokens_as_token_ids", out.return_tokens_as_token_ids));
+  TENON_TRY(fields.integer("truncate_prompt_tokens", -1, INT64_MAX, out.truncate_prompt_tokens));
+  if (out.truncate_prompt_tokens == 0) {
+    return wrong("truncate_prompt_tokens", "must be at least 1, or -1 for as many as the context holds");
+  }
   TENON_TRY(fields.integer("priority", INT32_MIN, INT32_MAX, request.priority));
   float timeout = 0;
   TENON_TRY(fields.number("timeout", 0, 1e6, timeout));
@@ -110,28 +156,36 @@ Status parse_common(Fields& fields, const RequestDefaults& defaults, std::int64_
     return wrong("timeout", "must be greater than 0; without it there is none");
   request.timeout = static_cast<double>(timeout);
   if (const Json* salt = fields.find("cache_salt")) {
-    if (!salt->is_string() || salt->get_ref<const std::string&>().size() > 256) {
-      return wrong("cache_salt", "must be a string of at most 256 bytes");
+    if (!salt->is_string() || salt->get_ref<const std::string&>().size() > 1024) {
+      return wrong("cache_salt", "must be a string of at most 1024 bytes");
     }
     request.cache_salt = *salt;
   }
 
   TENON_TRY(fields.boolean("stream", out.stream));
+  TENON_TRY(fields.integer("prompt_logprobs", 0, sampler::kMaxTopLogprobs, out.prompt_logprobs));
+  if (out.stream && out.prompt_logprobs >= 0) {
+    return wrong("prompt_logprobs", "cannot be given with \"stream\": true");
+  }
+  request.prompt_logprobs = out.prompt_logprobs;
   if (const Json* options = fields.find("stream_options")) {
-    if (!out.stream) return wrong("stream_options", "may be given only with \"stream\": true");
     if (!options->is_object()) return wrong("stream_options", "must be an object");
     Fields inner(*options, fields.allow_unknown());
     TENON_TRY(inner.boolean("include_usage", out.include_usage));
     TENON_TRY(inner.boolean("continuous_usage_stats", out.continuous_usage));
     TENON_TRY(inner.only("include_obfuscation", {false}));
     TENON_TRY(inner.no_others());
+    if (!out.stream && (out.include_usage || out.continuous_usage)) {
+      return wrong("stream_options", "may be given only with \"stream\": true");
+    }
   }
   TENON_TRY(parse_structure(fields, out.structure));
   // These say who asks, and change no reply.
-  for (const char* name : {"user", "safety_identifier", "prompt_cache_key"}) {
+  for (const char* name : {"user", "safety_identifier", "prompt_cache_key", "session_id"}) {
     if (const Json* value = fields.find(name); value && !value->is_string()) return wrong(name, "must be a string");
   }
 
+  TENON_TRY(parse_unsupported(fields));
   TENON_TRY(parse_penalties(fields, sampling));
   return parse_choices(fields, out);
 }
@@ -193,12 +247,21 @@ Result<ParsedRequest> parse_chat_request(const Json& body, const RequestDefaults
   if (format.reasoning == "harmony" || (!out.tools.empty() && out.format.needs_special_tokens())) {
     out.generate.skip_special_tokens = false;  // the markers are among them
   }
-  TENON_TRY(fields.only("functions", {}));
-  TENON_TRY(fields.only("function_call", {}));
+  bool echo = false;
+  TENON_TRY(fields.boolean("echo", echo));
+  if (const Json& last = input.messages.back(); echo && last["role"] == "assistant" && last.contains("content"))
+    out.echoed = last["content"].is_string() ? last["content"] : "";
+  TENON_TRY(fields.only("functions", {Json::array()}));
+  TENON_TRY(fields.only("function_call", {"none"}));
+  TENON_TRY(fields.only("include_reasoning", {true}));
   TENON_TRY(fields.only("modalities", {Json::array({"text"})}));
   TENON_TRY(fields.only("audio", {}));
-  TENON_TRY(fields.only("prediction", {}));
+  // What the reply may be like makes OpenAI's faster, and changes none.
+  if (const Json* text = fields.find("prediction"); text && !text->is_object()) {
+    return wrong("prediction", "must be an object");
+  }
   TENON_TRY(parse_effort(fields, defaults.template_reads_effort, input));
+  TENON_TRY(parse_documents(fields, defaults.template_reads_documents, input));
   TENON_TRY(fields.only("verbosity", {"medium"}));
   TENON_TRY(fields.only("web_search_options", {}));
   TENON_TRY(fields.only("store", {false}));
@@ -207,8 +270,10 @@ Result<ParsedRequest> parse_chat_request(const Json& body, const RequestDefaults
     return wrong("metadata", "must be an object");
   }
   TENON_TRY(fields.only("service_tier", {"auto", "default"}));
+  std::optional<bool> special;
+  TENON_TRY(fields.boolean("add_special_tokens", special));
   TENON_TRY(fields.no_others());
-  out.prompts.push_back({std::move(input)});
+  out.prompts.push_back({std::move(input), special});
   return out;
 }
 
@@ -229,8 +294,11 @@ Result<ParsedRequest> parse_completion_request(const Json& body, const RequestDe
   if (logprobs >= 0) {
     out.logprobs = true;
     out.generate.sampling.top_logprobs = logprobs;
-    if (out.echo) out.generate.prompt_logprobs = logprobs;
+    if (out.echo) out.generate.prompt_logprobs = std::max(logprobs, out.prompt_logprobs);
   }
+  std::optional<bool> special;
+  TENON_TRY(fields.boolean("add_special_tokens", special));
+  for (generate::Prompt& prompt : out.prompts) prompt.add_special_tokens = special;
   TENON_TRY(fields.only("suffix", {""}));
   TENON_TRY(fields.no_others());
   return out;
