@@ -37,6 +37,20 @@ Json json_of(const generate::StopReason& reason) {
   return nullptr;
 }
 
+// An entry of "prompt_logprobs" takes some 400 bytes while the answer is made, so that long prompts in many choices
+// would fill the memory.
+constexpr std::int64_t kMaxPromptLogprobs = 1 << 18;
+
+Status check_prompt_logprobs(const ParsedRequest& request, const std::vector<generate::EncodedPrompt>& prompts) {
+  std::int64_t tokens = 0;
+  for (const auto& prompt : prompts) tokens += std::ssize(prompt.ids) * request.n;
+  const std::int64_t entries = tokens * (request.prompt_logprobs + 1);
+  if (entries <= kMaxPromptLogprobs) return {};
+  return invalid("'prompt_logprobs' would make " + std::to_string(entries) + " entries, but an answer may have " +
+                     std::to_string(kMaxPromptLogprobs) + ": ask for fewer, or of less text",
+                 "prompt_logprobs");
+}
+
 // Nine letters and digits: Mistral's templates take no other.
 std::string new_call_id() {
   static constexpr std::string_view kLetters = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
@@ -96,6 +110,7 @@ Status Completion::begin(const generate::Generator& generator, ParsedRequest req
     TENON_ASSIGN(generate::EncodedPrompt encoded, generator.encode(std::move(prompt)));
     prompts.push_back(std::move(encoded));
   }
+  TENON_TRY(check_prompt_logprobs(request, prompts));
   TENON_ASSIGN(auto source, reply_source(request, prompts.front(), generator));
   if (!source) return start_choices(generator, request, prompts);
   form_ = source->param;

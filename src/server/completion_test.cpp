@@ -325,6 +325,20 @@ TEST_F(CompletionTest, BadWordsThatLeaveNothingAreTheClientsFault) {
   EXPECT_EQ(Json::parse(exchange_->body)["error"]["param"], "bad_words");
 }
 
+TEST_F(CompletionTest, PromptLogprobsFitTheMemory) {
+  const generate::Generator generator({.engine = engine_, .tokenizer = std::make_shared<Bytes>(), .eos_token_ids = {}});
+  const auto begun = [&](std::size_t tokens) {
+    ParsedRequest request;
+    request.prompts.push_back({std::vector<std::int32_t>(tokens, 'a')});
+    request.n = 4;
+    request.prompt_logprobs = request.generate.prompt_logprobs = 15;
+    return Completion::start(generator, std::move(request), {.chat = false}, {}, exchange_, metrics_);
+  };
+  EXPECT_TRUE(begun(4096));
+  ASSERT_FALSE(begun(4097));
+  EXPECT_EQ(begun(4097).error().param, "prompt_logprobs");
+}
+
 TEST_F(CompletionTest, AHangUpCancelsEveryChoice) {
   start(true, true, 2);
   engine_->send(0, {.id = 1, .token = 'a'});

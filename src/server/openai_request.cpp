@@ -180,8 +180,8 @@ Status parse_common(Fields& fields, const RequestDefaults& defaults, std::int64_
     }
   }
   TENON_TRY(parse_structure(fields, out.structure));
-  // These say who asks, and change no reply.
-  for (const char* name : {"user", "safety_identifier", "prompt_cache_key", "session_id"}) {
+  // These say who asks, or how long OpenAI keeps prompts, and change no reply.
+  for (const char* name : {"user", "safety_identifier", "prompt_cache_key", "prompt_cache_retention", "session_id"}) {
     if (const Json* value = fields.find(name); value && !value->is_string()) return wrong(name, "must be a string");
   }
 

@@ -135,7 +135,7 @@ TEST(VllmFields, ValuesThatAskForNothingAreTaken) {
     "allowed_token_ids": null, "logprob_token_ids": null, "truncation_side": "left", "thinking_token_budget": -1,
     "repetition_detection": null, "watermarking": false, "stream_interval": 1, "prompt_embeds": null,
     "mm_processor_kwargs": {}, "media_io_kwargs": {}, "kv_transfer_params": {}, "ec_transfer_params": {},
-    "vllm_xargs": {}, "spaces_between_special_tokens": false, "session_id": "s", "user": "u", "priority": 0,
+    "vllm_xargs": {}, "spaces_between_special_tokens": false, "session_id": "s", "user": "u", "prompt_cache_retention": "24h", "priority": 0,
     "min_p": 0, "stop": [], "stop_token_ids": [], "ignore_eos": false, "min_tokens": 0, "cache_salt": null,
     "stream": false, "stream_options": {}, "truncate_prompt_tokens": null})";
   EXPECT_TRUE(chat(kBoth)) << chat(kBoth).error().message;

@@ -69,7 +69,8 @@ TEST_F(ServeVllm, TheFinalMessageGoesOn) {
   const Json messages = chat_body()["messages"];
   EXPECT_EQ(tokens({{"messages", messages}, {"continue_final_message", true}}), tokens({{"prompt", prompt}}));
   EXPECT_EQ(tokens({{"messages", messages}, {"add_generation_prompt", false}}), tokens({{"prompt", prompt + "\n"}}));
-  EXPECT_EQ(tokens({{"messages", messages}}), tokens({{"prompt", prompt + "\nassistant:"}}));
+  EXPECT_EQ(tokens({{"messages", messages}, {"chat_template", nullptr}, {"mm_processor_kwargs", Json::object()}}),
+            tokens({{"prompt", prompt + "\nassistant:"}}));
 
   const std::string reply = choice(chat_body(R"({"continue_final_message": true})"))["message"]["content"];
   Json text = text_body();
