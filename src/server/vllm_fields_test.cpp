@@ -116,15 +116,18 @@ TEST(VllmFields, PromptLogprobsInVllmsShape) {
 }
 
 TEST(VllmFields, IdsAndPromptsInReplies) {
-  const ChoiceJson choice{.text = "x", .token_ids = {5}, .prompt_token_ids = {1, 2}, .prompt_logprobs = {nullptr}};
+  const ChoiceJson choice{.text = "x",
+                          .token_ids = Json::array({5}),
+                          .prompt_token_ids = Json::array({1, 2}),
+                          .prompt_logprobs = Json::array({nullptr})};
   const Json of_chat = reply_object({.chat = true}, {choice}, {});
-  EXPECT_EQ(of_chat["choices"][0]["token_ids"], Json({5}));
-  EXPECT_EQ(of_chat["prompt_token_ids"], Json({1, 2}));
-  EXPECT_EQ(of_chat["prompt_logprobs"], Json({nullptr}));
+  EXPECT_EQ(of_chat["choices"][0]["token_ids"], Json::array({5}));
+  EXPECT_EQ(of_chat["prompt_token_ids"], Json::array({1, 2}));
+  EXPECT_EQ(of_chat["prompt_logprobs"], Json::array({nullptr}));
   const Json of_text = reply_object({.chat = false}, {choice}, {})["choices"][0];
-  EXPECT_EQ(of_text["prompt_token_ids"], Json({1, 2}));
-  EXPECT_EQ(of_text["prompt_logprobs"], Json({nullptr}));
-  EXPECT_EQ(choice_chunk({.chat = true}, choice)["prompt_token_ids"], Json({1, 2}));
+  EXPECT_EQ(of_text["prompt_token_ids"], Json::array({1, 2}));
+  EXPECT_EQ(of_text["prompt_logprobs"], Json::array({nullptr}));
+  EXPECT_EQ(choice_chunk({.chat = true}, choice)["prompt_token_ids"], Json::array({1, 2}));
   EXPECT_FALSE(reply_object({.chat = true}, {{.text = "x"}}, {}).dump().contains("token_ids"));
 }
 
