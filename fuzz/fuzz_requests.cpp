@@ -84,8 +84,12 @@ void check_completion(const server::ParsedRequest& request, bool chat) {
   TENON_CHECK(request.n >= 1 && request.n <= 128 &&
               request.prompts.size() * static_cast<std::size_t>(request.n) <= 2048);
   TENON_CHECK(!request.prompts.empty() && (!chat || (request.prompts.size() == 1 && !request.echo)));
-  TENON_CHECK(g.stop.size() <= 16 && g.timeout >= 0 && g.timeout <= 1e6 && g.cache_salt.size() <= 256);
+  TENON_CHECK(g.stop.size() <= 16 && g.timeout >= 0 && g.timeout <= 1e6 && g.cache_salt.size() <= 1024);
   for (const std::string& stop : g.stop) TENON_CHECK(!stop.empty() && stop.size() <= 256);
+  TENON_CHECK(request.bad_words.size() <= 1024 && (chat || request.echoed.empty()));
+  TENON_CHECK(request.prompt_logprobs <= g.prompt_logprobs && (!request.stream || request.prompt_logprobs < 0));
+  TENON_CHECK(request.truncate_prompt_tokens.value_or(1) != 0 && request.truncate_prompt_tokens.value_or(1) >= -1);
+  if (const auto words = generator().encode_bad_words(request.bad_words); !words) return check_error(words.error());
   for (const std::int32_t id : g.stop_token_ids) TENON_CHECK(id >= 0);
   TENON_CHECK(g.min_tokens >= 0 && g.min_tokens <= g.max_tokens.value_or(g.min_tokens));
   TENON_CHECK(!g.max_tokens || *g.max_tokens >= (request.echo ? 0 : 1));
@@ -96,7 +100,7 @@ void check_completion(const server::ParsedRequest& request, bool chat) {
   for (generate::Prompt prompt : request.prompts) {
     const auto encoded = generator().encode(std::move(prompt));
     if (!encoded) return check_error(encoded.error());
-    const auto source = server::reply_source(request, chat, encoded->text, generator());
+    const auto source = server::reply_source(request, *encoded, generator());
     if (!source) return check_error(source.error());
     TENON_CHECK(!*source || !(*source)->param.empty());
   }
@@ -111,8 +115,10 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
                                                {"mistral", ""}, {"gemma", ""},       {"harmony", "harmony"}};
   const chat::ReplyFormat& format = kFormats[choice / 8 % std::size(kFormats)];
   const bool allow_unknown = choice % 8 > 4;
-  const server::RequestDefaults defaults{
-      .sampling = {}, .template_reads_effort = !format.reasoning.empty(), .allow_unknown_fields = allow_unknown};
+  const server::RequestDefaults defaults{.sampling = {},
+                                         .template_reads_effort = !format.reasoning.empty(),
+                                         .template_reads_documents = !format.tools.empty(),
+                                         .allow_unknown_fields = allow_unknown};
   const std::string text(reinterpret_cast<const char*>(data) + 1, size - 1);
   // As the API reads a body.
   const auto body = parse_json(text, "request body", {.max_bytes = text.size(), .max_depth = 64});

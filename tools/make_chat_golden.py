@@ -3,8 +3,8 @@
 
   tools/make_chat_golden.py FOLDER… [--check]
 
-A case names its template (FOLDER/chat_template.NAME.jinja), messages, tools, add_generation_prompt and maybe kwargs; what
-comes of it is written beside them: "rendered", or "error" and "error_kind". A folder for another model begins as a copy
+A case names its template (FOLDER/chat_template.NAME.jinja), messages, tools, add_generation_prompt and maybe kwargs and
+continue_final_message; what comes of it is written beside them: "rendered", or "error" and "error_kind". A folder for another model begins as a copy
 of one that is there, with the names of its template and its special_tokens. --check writes nothing, and fails where
 something else comes out than the file has.
 """
@@ -16,18 +16,24 @@ import sys
 
 import jinja2
 import transformers
-from transformers.utils.chat_template_utils import _compile_jinja_template
+from transformers.utils.chat_template_utils import _compile_jinja_template, render_jinja_template
 
 NOW = datetime.datetime(2025, 6, 15, 12)
 OUTCOME = ("rendered", "error", "error_kind")
 
 
-def render(template, case, special_tokens):
-    variables = dict(special_tokens, messages=case["messages"], tools=case["tools"], documents=None,
-                     add_generation_prompt=case["add_generation_prompt"], strftime_now=NOW.strftime)
+def render(source, case, special_tokens):
+    variables = dict(special_tokens, tools=case["tools"], documents=None,
+                     add_generation_prompt=case["add_generation_prompt"])
     variables.update(case.get("kwargs", {}))
+    template = _compile_jinja_template(source)  # the same object each time
+    template.globals["strftime_now"] = NOW.strftime
     try:
-        return {"rendered": template.render(**variables)}
+        if case.get("continue_final_message"):
+            [text], _ = render_jinja_template([case["messages"]], chat_template=source, continue_final_message=True,
+                                              **variables)
+            return {"rendered": text}
+        return {"rendered": template.render(messages=case["messages"], **variables)}
     except Exception as error:
         # A TemplateError is what the template raises itself; others are an operator and a wrong type.
         kind = type(error).__name__
@@ -48,7 +54,7 @@ def main():
         for case in golden["cases"]:
             name = case["template"]
             if name not in templates:
-                templates[name] = _compile_jinja_template((folder / f"chat_template.{name}.jinja").read_text())
+                templates[name] = (folder / f"chat_template.{name}.jinja").read_text()
             outcome = render(templates[name], case, golden["special_tokens"])
             if outcome == {key: case[key] for key in OUTCOME if key in case}:
                 continue

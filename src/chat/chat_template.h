@@ -15,6 +15,8 @@ struct RenderInput {
   Json messages = Json::array();  ///< OpenAI messages
   Json tools = nullptr;           ///< array, or null for none
   bool add_generation_prompt = true;
+  /// The text ends where that of the last message does, so that the reply goes on with it; without a generation prompt.
+  bool continue_final_message = false;
   Json kwargs = Json::object();  ///< chat_template_kwargs: further variables of the template
 };
 

@@ -71,6 +71,7 @@ TEST_P(ChatGoldenTest, RendersAsTransformersDoes) {
     const RenderInput input = {.messages = item["messages"],
                                .tools = item["tools"],
                                .add_generation_prompt = item["add_generation_prompt"],
+                               .continue_final_message = item.value("continue_final_message", false),
                                .kwargs = item.value("kwargs", Json::object())};
     const auto rendered = (*tmpl)->render(input, local_time(2025, 6, 15));
     bool same = false;
@@ -291,6 +292,27 @@ TEST(ChatTemplateTest, SharedByThreads) {
     });
   }
   for (auto& thread : threads) thread.join();
+}
+
+// Error cases of continue_final_message; what it renders is in the chat_golden.json of each model.
+TEST(ChatTemplateTest, AMessageThatCannotGoOnIsAnError) {
+  const auto open = [](const char* source, const char* messages) {
+    const auto text =
+        (*ChatTemplate::create(source, Json::object()))
+            ->render(
+                {.messages = Json::parse(messages), .add_generation_prompt = false, .continue_final_message = true}, 0);
+    EXPECT_TRUE(text || text.error().param == "continue_final_message");
+    return text ? *text : "error";
+  };
+  constexpr const char* kLast = "{{ messages[-1].content }}<end>";
+  EXPECT_EQ(open(kLast, R"([{"content": " a\u3000"}])"), " a\u3000");
+  EXPECT_EQ(open("{{ messages[-1].content|trim }}<end>", R"([{"content": " a\u3000"}])"), "a");
+  EXPECT_EQ(open(kLast, "[]"), "error");
+  EXPECT_EQ(open(kLast, R"([{"role": "assistant"}])"), "error");
+  EXPECT_EQ(open(kLast, R"([{"content": null}])"), "error");
+  EXPECT_EQ(open("{{ messages[-1]['text'] }}", R"([{"content": "a", "text": "b"}])"), "error");
+  EXPECT_EQ(open("{# content #}{{ messages[0].role }}", R"([{"role": "user", "content": "a"}])"), "error");
+  EXPECT_EQ(open("{{ messages[-1].content|upper }}", R"([{"content": "a"}])"), "error");
 }
 
 }  // namespace

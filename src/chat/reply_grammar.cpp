@@ -88,8 +88,10 @@ class Notation {
 };
 
 // The rule "start" of reasoning and the rule "reply".
-std::string frame(const ReplyFormat& format, std::string_view prompt, const MarkerRule& marker) {
+std::string frame(const ReplyFormat& format, std::string_view prompt, std::string_view continued,
+                  const MarkerRule& marker) {
   if (format.reasoning == "harmony" || format.tools == "harmony") {
+    if (!continued.empty()) return "start: reply\n";
     const auto message = [&](const char* channel) {
       return marker("<|channel|>") + " \"" + channel + "\" " + marker("<|message|>") + " /(?s:.*)/ " +
              marker("<|end|>") + " " + marker("<|start|>") + " \"assistant\"";
@@ -97,7 +99,7 @@ std::string frame(const ReplyFormat& format, std::string_view prompt, const Mark
     return "start: thought? reply\nthought: " + message("analysis") + "\n";
   }
   if (format.reasoning != "qwen3") return "start: reply\n";
-  const bool begun = trimmed(prompt).ends_with("<think>");
+  const bool begun = begins_in_thought(prompt, continued);
   return (begun ? "start: thought space reply\n" : "start: (" + marker("<think>") + " thought space)? reply\n") +
          text_until("thought", marker("</think>")) + "space: /[\\n ]{0,4}/\n";
 }
@@ -119,9 +121,10 @@ bool calls_look_like_json(const ReplyFormat& format) { return format.tools == "l
 std::string reply_grammar(const ReplyFormat& format, std::string_view prompt, const ReplyRules& rules,
                           const MarkerRule& marker) {
   const bool harmony = format.reasoning == "harmony" || format.tools == "harmony";
-  const std::string final = harmony ? marker("<|channel|>") + " \"final\" " + marker("<|message|>") + " " : "";
+  const std::string final =
+      harmony && rules.continued.empty() ? marker("<|channel|>") + " \"final\" " + marker("<|message|>") + " " : "";
   const Notation notation(format, marker);
-  std::string out = frame(format, prompt, marker);
+  std::string out = frame(format, prompt, rules.continued, marker);
   if (!rules.content.empty()) out += "content: " + rules.content + "\n";
   if (rules.calls.empty()) return out + "reply: " + final + "content\n";
   if (rules.must_call) {

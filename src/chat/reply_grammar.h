@@ -23,6 +23,7 @@ struct ReplyRules {
   bool must_call = false;       ///< the reply is calls and nothing else
   bool several = false;         ///< more than one call
   std::string content;          ///< a Lark expression; empty: any text
+  std::string continued = {};   ///< the message that the reply goes on with; empty: none
 };
 
 /// A marker as a Lark expression: the number of a special token (<[7]>), or a string.

@@ -111,6 +111,8 @@ class Thinking final : public ReplyParser {
 // gpt-oss: messages of a header (<|channel|>analysis, commentary or final; a recipient "to=functions.f") and a body.
 class Harmony final : public ReplyParser {
  public:
+  explicit Harmony(bool in_header) : in_header_(in_header), begun_(!in_header) {}
+
   void push(std::string_view text, ReplyParts& out) override {
     held_ += text;
     for (;;) {
@@ -176,7 +178,7 @@ class Harmony final : public ReplyParser {
   std::string held_;
   Trimmer arguments_;
   Kind kind_ = Kind::kContent;
-  bool in_header_ = true, begun_ = false, any_arguments_ = false;
+  bool in_header_, begun_, any_arguments_ = false;
 };
 
 constexpr std::array kToolFormats = {"hermes", "llama3_json", "mistral", "gemma", "harmony"};
@@ -222,13 +224,20 @@ ReplyFormat format_of_template(std::string_view source) {
   return format;
 }
 
+bool begins_in_thought(std::string_view prompt, std::string_view continued) {
+  const std::size_t open = continued.rfind("<think>");
+  if (open != std::string_view::npos && !continued.substr(open).contains("</think>")) return true;
+  return trimmed(prompt).ends_with("<think>");
+}
+
 std::unique_ptr<ReplyParser> make_reply_parser(const ReplyFormat& format, const CallOptions& calls,
-                                               std::string_view prompt) {
-  if (format.reasoning == "harmony" || format.tools == "harmony") return std::make_unique<Harmony>();
+                                               std::string_view prompt, std::string_view continued) {
+  if (format.reasoning == "harmony" || format.tools == "harmony") {
+    return std::make_unique<Harmony>(continued.empty());
+  }
   auto rest = tool_parser(format.tools, calls);
   if (format.reasoning != "qwen3") return rest;
-  const bool begun = trimmed(prompt).ends_with("<think>");
-  return std::make_unique<Thinking>(begun, std::move(rest));
+  return std::make_unique<Thinking>(begins_in_thought(prompt, continued), std::move(rest));
 }
 
 }  // namespace tenon::chat

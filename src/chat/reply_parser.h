@@ -53,8 +53,12 @@ bool is_reasoning_format(std::string_view name);
 /// What a chat template writes: the markers that it has in its source.
 ReplyFormat format_of_template(std::string_view source);
 
-/// `prompt` is the rendered one: a template may have begun the reasoning already.
+/// Whether a reply begins inside of <think>…</think>: the template has begun it in the rendered prompt, or the message
+/// that the reply goes on with has (empty: none).
+bool begins_in_thought(std::string_view prompt, std::string_view continued);
+
+/// `prompt` is the rendered one, `continued` the message that the reply goes on with.
 std::unique_ptr<ReplyParser> make_reply_parser(const ReplyFormat& format, const CallOptions& calls,
-                                               std::string_view prompt);
+                                               std::string_view prompt, std::string_view continued = {});
 
 }  // namespace tenon::chat

@@ -146,6 +146,20 @@ TEST(Qwen3, TheTemplateMayHaveBegunTheReasoning) {
   EXPECT_THAT(all_cuts(kQwen3, "Hi", "<|im_start|>assistant\n<think>\n\n</think>\n\n"), ElementsAre(content("Hi")));
 }
 
+TEST(Qwen3, AMessageThatGoesOnMayHaveBegunTheReasoning) {
+  const auto after = [](const char* continued) {
+    ReplyParts out;
+    const auto parser = make_reply_parser(kQwen3, {}, "<|im_start|>assistant\n", continued);
+    parser->push(" b.</think>\n\nHi", out);
+    parser->finish(out);
+    return joined(out);
+  };
+  EXPECT_THAT(after("<think>\na"), ElementsAre(reasoning("b."), content("Hi")));
+  EXPECT_THAT(after("<think>a</think> c <think>"), ElementsAre(reasoning("b."), content("Hi")));
+  EXPECT_THAT(after("<think>\na</think>c"), ElementsAre(content(" b.</think>\n\nHi")));
+  EXPECT_THAT(after("a"), ElementsAre(content(" b.</think>\n\nHi")));
+}
+
 TEST(Qwen3, CallsFollowTheReasoning) {
   EXPECT_THAT(all_cuts(kQwen3, "<think>I call <tool_call> now.</think>\n<tool_call>{\"name\": \"f\"}</tool_call>"),
               ElementsAre(reasoning("I call <tool_call> now."), call("f", "{}")));
@@ -356,6 +370,16 @@ TEST(Harmony, ChannelsAndCalls) {
               ElementsAre(content("I will look.")));
   EXPECT_THAT(all_cuts(kHarmony, "<|channel|>final<|message|>cut o"), ElementsAre(content("cut o")));
   EXPECT_THAT(all_cuts(kHarmony, "no channel"), ElementsAre(content("no channel")));
+}
+
+TEST(Harmony, AMessageThatGoesOnHasItsHeader) {
+  ReplyParts out;
+  const auto parser = make_reply_parser(kHarmony, {}, "<|start|>assistant<|channel|>final<|message|>Hel", "Hel");
+  parser->push("lo.", out);
+  EXPECT_THAT(joined(out), ElementsAre(content("lo.")));
+  parser->push("<|return|>", out);
+  parser->finish(out);
+  EXPECT_THAT(joined(out), ElementsAre(content("lo.")));
 }
 
 TEST(ReplyFormat, IsReadFromTheTemplate) {

@@ -111,6 +111,7 @@ Status serve(const ServeOptions& options) {
   TENON_ASSIGN(auto defaults, request_defaults(options, assembly.model));
   defaults.allow_unknown_fields = options.allow_unknown_fields;
   defaults.template_reads_effort = assembly.model.text.chat_template.contains("reasoning_effort");
+  defaults.template_reads_documents = assembly.model.text.chat_template.contains("documents");
   TENON_ASSIGN(const auto format, reply_format(options, assembly.model));
   return server->run({.generator = assembly.generator, .embedder = assembly.embedder},
                      {.model_name = name,

@@ -35,7 +35,8 @@ struct Request {
   std::shared_ptr<grammar::Matcher> matcher = {};
 };
 
-/// kGrammar: what the request's matcher says failed, as one that grows beyond its bounds; the fault is the request's.
+/// kGrammar: what the request's matcher says failed, as one that grows beyond its bounds, or its bad words leave
+/// nothing that may come; the fault is the request's.
 enum class FinishReason : std::uint8_t { kNone, kStop, kLength, kCancelled, kError, kTimeout, kGrammar };
 
 /// What one step made for one request.

@@ -4,6 +4,7 @@
 #include <atomic>
 #include <cstring>
 #include <exception>
+#include <limits>
 #include <string>
 #include <utility>
 
@@ -71,8 +72,9 @@ Status EngineLoop::check(const Request& request) const {
   const auto length = static_cast<std::int64_t>(request.prompt.size());
   if (length == 0) return invalid("the prompt has no tokens", "prompt");
   if (length + std::min<std::int64_t>(request.max_tokens, 1) > options_.max_length) {
-    return invalid("the prompt has " + std::to_string(length) + " tokens, but the context holds " +
-                       std::to_string(options_.max_length) + " with the reply: shorten it",
+    // Clients know by these words, which are OpenAI's and vLLM's, that they must shorten what they send.
+    return invalid("the prompt has " + std::to_string(length) + " tokens, but this model's maximum context length is " +
+                       std::to_string(options_.max_length) + " tokens with the reply: shorten it",
                    "prompt");
   }
   const std::int64_t vocab_size = executable_->vocab_size();
@@ -317,6 +319,7 @@ void EngineLoop::sample_row(Draw& draw, std::span<const float> logits, sampler::
     const Active& request = *draw.request;
     if (draw.scored >= 0) {
       draw.sampled.logprobs = sampler::score(logits, draw.scored, request.prompt_logprobs, scratch);
+      draw.sampled.logprobs.rank = sampler::rank(logits, draw.scored);
       return;
     }
     if (!request.reads_only) sample_token(draw, logits, scratch);
@@ -328,7 +331,9 @@ void EngineLoop::sample_row(Draw& draw, std::span<const float> logits, sampler::
 void EngineLoop::sample_token(Draw& draw, std::span<const float> logits, sampler::Scratch& scratch) const {
   const Active& request = *draw.request;
   grammar::Matcher* const matcher = request.matcher.get();
-  sampler::Constraints constraints{.history = &request.history};
+  sampler::Constraints constraints{
+      .history = &request.history,
+      .reply = std::span<const std::int32_t>(request.tokens).subspan(static_cast<std::size_t>(request.prompt_length))};
   const std::int64_t position = request.length() + draw.ahead;
   const bool may_stop = position - request.prompt_length >= request.min_tokens;
   if (!may_stop) constraints.banned = request.stop_token_ids;
@@ -341,7 +346,11 @@ void EngineLoop::sample_token(Draw& draw, std::span<const float> logits, sampler
     constraints.banned = {};  // the grammar allows nothing but the end, which min_tokens cannot put off
     draw.sampled = sample_(logits, request.sampling, position, scratch, constraints);
   }
-  if (draw.sampled.token < 0) {
+  const auto usable = [](float x) { return x > -std::numeric_limits<float>::infinity(); };
+  if (draw.sampled.token < 0 && !request.sampling.bad_words.empty() && std::ranges::any_of(logits, usable)) {
+    draw.fault = FinishReason::kGrammar;
+    draw.error = "'bad_words' leave no token with which the reply could go on";
+  } else if (draw.sampled.token < 0) {
     draw.error = matcher != nullptr ? "the model returned no usable logits for the tokens that the grammar allows"
                                     : "the model returned no usable logits (all of them NaN or -inf)";
   } else if (matcher != nullptr && !stops(request, draw.sampled.token) && !matcher->accept(draw.sampled.token)) {
@@ -372,9 +381,9 @@ void EngineLoop::settle(std::span<const scheduler::Work> work) {
   counters_.step_tokens.add(counters_.prompt_tokens + counters_.generated_tokens - before);
 }
 
-// What penalties look at is brought up to date once a step, which is once a token only without drafts.
+// What penalties and bad words look at is brought up to date once a step, which is once a token only without drafts.
 bool EngineLoop::drafts_for(const Active& request) const {
-  return options_.speculative_tokens > 0 && !request.sampling.penalizes();
+  return options_.speculative_tokens > 0 && !request.sampling.penalizes() && request.sampling.bad_words.empty();
 }
 
 void EngineLoop::draft_next(Active& request) {

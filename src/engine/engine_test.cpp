@@ -43,7 +43,8 @@ TEST(Engine, TheContextLimitsPromptAndReply) {
   const auto refused = submit(100);
   ASSERT_FALSE(refused);
   EXPECT_EQ(refused.error().code, ErrorCode::kInvalidArgument);
-  EXPECT_THAT(refused.error().message, HasSubstr("has 100 tokens, but the context holds 100"));
+  EXPECT_THAT(refused.error().message,
+              HasSubstr("has 100 tokens, but this model's maximum context length is 100 tokens"));
   const auto reply = collector.wait(*submit(90));
   EXPECT_EQ(reply.finish, FinishReason::kLength);
   EXPECT_EQ(reply.tokens.size(), 10u);

@@ -102,7 +102,8 @@ inline std::vector<std::int32_t> fake_reply(std::vector<std::int32_t> tokens, co
   sampler::Scratch scratch;
   for (std::int64_t i = 0; i < count; ++i) {
     fake_logits(tokens, logits);
-    const auto token = sampler::sample(logits, sampling, static_cast<std::int64_t>(tokens.size()), scratch).token;
+    const auto position = static_cast<std::int64_t>(tokens.size());
+    const auto token = sampler::sample(logits, sampling, position, scratch, {.reply = reply}).token;
     tokens.push_back(token);
     reply.push_back(token);
   }

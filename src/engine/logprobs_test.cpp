@@ -116,6 +116,39 @@ TEST(Penalties, ChangeWithTheRequestsOwnTokensOnly) {
   EXPECT_GT(engine->stats().preemptions, 0);
 }
 
+// The same for words that may not come: the reply alone counts, not the prompt.
+TEST(BadWords, ChangeTheRequestsOwnReplyOnly) {
+  Collector collector;
+  const auto engine = make(std::make_shared<FakeExecutable>(), {.prefill_chunk = 50, .num_pages = 6}, 2);
+  auto requests = random_requests(6, 24, 40, 200);
+  std::vector<RequestId> ids;
+  std::size_t changed = 0;
+  for (Request& request : requests) {
+    const auto free = fake_reply(request.prompt, request.sampling, request.max_tokens);
+    if (free.size() > 3) {
+      request.sampling.bad_words = {{free[0]}, {free[1], free[2]}, {request.prompt.back(), free[3]}};
+      changed += fake_reply(request.prompt, request.sampling, request.max_tokens) != free;
+    }
+    ids.push_back(*engine->submit(request, collector.sink()));
+  }
+  EXPECT_GT(changed, 10u);
+  for (std::size_t i = 0; i < requests.size(); ++i) {
+    const auto expected = fake_reply(requests[i].prompt, requests[i].sampling, requests[i].max_tokens);
+    EXPECT_EQ(collector.wait(ids[i]).tokens, expected) << i;
+  }
+  EXPECT_GT(engine->stats().preemptions, 0);
+}
+
+TEST(BadWords, ThatLeaveNothingAreTheRequestsFault) {
+  Collector collector;
+  const auto engine = make(std::make_shared<FakeExecutable>(), {.num_pages = 10});
+  Request request{.prompt = {1, 2}, .sampling = {.seed = 3}, .max_tokens = 5};
+  for (std::int32_t t = 0; t < 97; ++t) request.sampling.bad_words.push_back({t});
+  const auto reply = collector.wait(*engine->submit(request, collector.sink()));
+  EXPECT_EQ(reply.finish, FinishReason::kGrammar);
+  EXPECT_NE(reply.error.find("bad_words"), std::string::npos);
+}
+
 TEST(MinTokens, NoStopTokenIsDrawnBefore) {
   Collector collector;
   const auto engine = make(std::make_shared<FakeExecutable>(), {.num_pages = 10});

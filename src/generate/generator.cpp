@@ -84,13 +84,23 @@ Result<EncodedPrompt> Generator::encode_checked(Prompt prompt) const {
     TENON_ASSIGN(out.text, parts_.tokenizer->decode(out.ids, false));
   } else if (auto* text = std::get_if<std::string>(&prompt.value)) {
     out.text = std::move(*text);
-    TENON_ASSIGN(out.ids, parts_.tokenizer->encode(out.text, parts_.add_special_tokens.value_or(true)));
+    const bool special = prompt.add_special_tokens.value_or(parts_.add_special_tokens.value_or(true));
+    TENON_ASSIGN(out.ids, parts_.tokenizer->encode(out.text, special));
   } else {
     if (!parts_.chat_template) return unsupported("this model has no chat template: it takes text prompts only");
     const auto& conversation = std::get<chat::RenderInput>(prompt.value);
     out.chat = true;
+    const bool special = prompt.add_special_tokens.value_or(false);  // the template has written them
     TENON_ASSIGN(out.text, parts_.chat_template->render(conversation, std::time(nullptr)));
-    TENON_ASSIGN(out.ids, parts_.tokenizer->encode(out.text, false));  // the template has written the special tokens
+    TENON_ASSIGN(out.ids, parts_.tokenizer->encode(out.text, special));
+    if (conversation.continue_final_message) {
+      const Json content = conversation.messages.back().value("content", Json());
+      if (content.is_string()) out.continued = content;
+    }
+  }
+  if (const auto most = prompt.keep_last; most && std::ssize(out.ids) > *most) {
+    out.ids.erase(out.ids.begin(), out.ids.end() - *most);
+    TENON_ASSIGN(out.text, parts_.tokenizer->decode(out.ids, false));
   }
   return out;
 }
@@ -104,6 +114,21 @@ Result<EncodedPrompt> Generator::encode(Prompt prompt) const {
     return std::unexpected(std::move(error));
   }
   return encoded;
+}
+
+Result<std::vector<std::vector<std::int32_t>>> Generator::encode_bad_words(
+    const std::vector<std::string>& words) const {
+  std::vector<std::vector<std::int32_t>> out;
+  for (const std::string& word : words) {
+    const std::string bare = word.substr(std::min(word.find_first_not_of(" \t\n\r\f\v"), word.size()));
+    TENON_ASSIGN(auto ids, parts_.tokenizer->encode(bare, false));
+    if (ids.empty()) return invalid("'bad_words' has a string without any token", "bad_words");
+    TENON_ASSIGN(auto spaced, parts_.tokenizer->encode(" " + bare, false));
+    const bool differs = spaced.size() == ids.size() && spaced.front() != ids.front();
+    out.push_back(std::move(ids));
+    if (differs) out.push_back(std::move(spaced));
+  }
+  return out;
 }
 
 struct Generator::Prepared {
@@ -124,7 +149,7 @@ Result<Generator::Prepared> Generator::prepare(Start start) const {
   TENON_ASSIGN(EncodedPrompt prompt, encode(std::move(request.prompt)));
 
   const auto prompt_tokens = static_cast<std::int64_t>(prompt.ids.size());
-  std::vector<std::int32_t> stop_token_ids = std::move(request.stop_token_ids);
+  std::vector<std::int32_t> stop_token_ids = request.stop_token_ids;
   for (const std::int32_t id : stop_token_ids) {
     if (id >= 0 && id < parts_.tokenizer->vocab_size()) continue;
     return invalid("stop_token_ids has token id " + std::to_string(id) + ", which is outside of the vocabulary of " +
@@ -138,14 +163,20 @@ Result<Generator::Prepared> Generator::prepare(Start start) const {
   if (request.grammar) {
     TENON_ASSIGN(matcher, request.grammar->matcher());
   }
+  // The end tokens of the model are no reason of the request's, also where it names them.
+  std::vector<std::int32_t> own_stops = request.stop_token_ids;
+  if (!request.ignore_eos) {
+    std::erase_if(own_stops, [&](std::int32_t id) { return std::ranges::count(parts_.eos_token_ids, id) > 0; });
+  }
   auto state = std::make_shared<ReplyState>();
   auto stream = std::make_shared<TokenStream>(parts_.tokenizer,
                                               StreamOptions{.skip_special_tokens = request.skip_special_tokens,
                                                             .include_stop = request.include_stop,
                                                             .min_tokens = request.min_tokens,
-                                                            .stop = std::move(request.stop)},
+                                                            .stop = std::move(request.stop),
+                                                            .stop_token_ids = std::move(own_stops)},
                                               std::move(sink), state);
-  if (!prompt.chat) stream->begin_after(prompt.ids);
+  if (!prompt.chat || !prompt.continued.empty()) stream->begin_after(prompt.ids);
   if (request.prompt_logprobs >= 0) stream->score_prompt(prompt.ids, std::move(prompt.text));
   // The engine owns its sink, so that the sink must not own the engine.
   auto events =

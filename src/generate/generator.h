@@ -23,14 +23,17 @@ namespace tenon::generate {
 /// A prompt as the engine takes it.
 struct EncodedPrompt {
   std::vector<std::int32_t> ids;
-  std::string text;   ///< as it was given or rendered; of ids, decoded
-  bool chat = false;  ///< the reply is a text of its own; else it goes on with the prompt
+  std::string text;            ///< as it was given or rendered; of ids, decoded
+  bool chat = false;           ///< a conversation
+  std::string continued = {};  ///< the last message of a conversation, where the reply goes on with it
 };
 
 struct Prompt {
   /// Text to be tokenized with the tokenizer's special tokens, token ids, a conversation, or what encode() made of one
   /// of these.
   std::variant<std::string, std::vector<std::int32_t>, chat::RenderInput, EncodedPrompt> value;
+  std::optional<bool> add_special_tokens = {};  ///< to a text or a rendered conversation; none: the model's way, not
+  std::optional<std::int64_t> keep_last = {};   ///< of its tokens, at least 1; none: all
 };
 
 struct GenerateRequest {
@@ -55,17 +58,24 @@ struct GenerateRequest {
 struct TokenLogprob {
   std::string bytes = {};
   std::optional<float> logprob = {};  ///< none: the prompt's first token has nothing before it
+  std::int32_t token = -1;
 };
 struct ScoredToken : TokenLogprob {
   std::vector<TokenLogprob> top = {};  ///< the best ones, if asked for
   std::int64_t length = 0;             ///< code points of the text that the token makes whole; 0: it is not shown
+  std::int64_t rank = 0;               ///< of a prompt's token among all (sampler::rank)
 };
+
+/// What of the request's own ended a reply: one of its stop_token_ids or stop strings.
+using StopReason = std::variant<std::monostate, std::int32_t, std::string>;
 
 /// Text that one token settled. Half characters and text that could begin a stop string are held back.
 struct Delta {
   std::string text = {};
   engine::FinishReason finish = engine::FinishReason::kNone;  ///< the last delta of the reply
+  StopReason stop_reason = {};                                ///< of kStop; none: the model ended the reply itself
   std::int64_t completion_tokens = 0;                         ///< so far
+  std::int32_t token = -1;                                    ///< -1: none
   std::string error = {};                                     ///< of kError and kGrammar
   std::optional<ScoredToken> logprobs = {};                   ///< of the token, if asked for
   std::vector<ScoredToken> prompt_logprobs = {};  ///< of the prompt's next tokens, all before the reply's first
@@ -105,6 +115,9 @@ class Generator {
 
   /// What a prompt is in tokens. Errors name "prompt" or "messages".
   Result<EncodedPrompt> encode(Prompt prompt) const;
+  /// Words that a reply must not have, as sampler::SamplingParams::bad_words; also with a space before them, where that
+  /// makes them tokens of their own, as in vLLM. Errors name "bad_words".
+  Result<std::vector<std::vector<std::int32_t>>> encode_bad_words(const std::vector<std::string>& words) const;
   /// Starts replies that belong together, all or none. Errors are the client's (kInvalidArgument with `param`) or the
   /// engine's (queue full, draining).
   Result<std::vector<std::unique_ptr<Reply>>> start_all(std::vector<Start> starts) const;

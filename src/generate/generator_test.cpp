@@ -233,12 +233,16 @@ TEST_F(GeneratorTest, NothingStopsAReplyBeforeMinTokens) {
 TEST_F(GeneratorTest, LogprobsNameTheTokensBytes) {
   start({.prompt = text("xy"), .prompt_logprobs = 1});
   EXPECT_EQ(engine_->last.prompt_logprobs, 1);
-  engine_->emit_event({.prompt_logprobs = {{.logprob = -1, .top = {{'a', -0.5f}}}}});
+  engine_->emit_event({.prompt_logprobs = {{.logprob = -1, .rank = 7, .top = {{'a', -0.5f}}}}});
   ASSERT_EQ(last_.prompt_logprobs.size(), 2u);  // <s> has none
   EXPECT_FALSE(last_.prompt_logprobs[0].logprob.has_value());
   EXPECT_EQ(last_.prompt_logprobs[1].bytes, "x");
   EXPECT_EQ(last_.prompt_logprobs[1].logprob, -1);
   EXPECT_EQ(last_.prompt_logprobs[1].top[0].bytes, "a");
+  EXPECT_EQ(last_.prompt_logprobs[0].token, kBos);
+  EXPECT_EQ(last_.prompt_logprobs[1].token, 'x');
+  EXPECT_EQ(last_.prompt_logprobs[1].rank, 7);
+  EXPECT_EQ(last_.prompt_logprobs[1].top[0].token, 'a');
   engine_->emit_event({.token = 'b',
                        .logprobs = sampler::TokenLogprobs{.logprob = -2, .top = {{'c', -1.0f}, {'b', -2.0f}}},
                        .prompt_logprobs = {{.logprob = -3}}});
@@ -282,6 +286,63 @@ TEST_F(GeneratorTest, PromptsAreEncodedOnce) {
   EXPECT_TRUE(make().encode({chat::RenderInput{.messages = Json::parse(R"([{"content":"yo"}])")}})->chat);
   start({.prompt = {encoded}});
   EXPECT_EQ(engine_->last.prompt, encoded.ids);
+}
+
+TEST_F(GeneratorTest, TheRequestsOwnStopsAreTheReason) {
+  start({.prompt = text("x"), .stop = {"ab", "b"}, .stop_token_ids = {'c', kEos}});
+  engine_->emit_text("ab");
+  EXPECT_EQ(last_.stop_reason, StopReason("ab"));
+  const auto by_token = [this](std::int32_t token, bool ignore_eos = false) {
+    start({.prompt = text("x"), .stop_token_ids = {'c', kEos}, .ignore_eos = ignore_eos});
+    engine_->emit(token, FinishReason::kStop);
+    return last_.stop_reason;
+  };
+  EXPECT_EQ(by_token('c'), StopReason('c'));
+  EXPECT_EQ(by_token(kEos), StopReason());  // as the model would have ended it anyway
+  EXPECT_EQ(by_token(kEos, true), StopReason(kEos));
+  start({.prompt = text("x"), .stop_token_ids = {'c'}});
+  engine_->emit('c', FinishReason::kLength);
+  EXPECT_EQ(last_.stop_reason, StopReason());
+}
+
+// As vLLM: with a space before it too, where this makes as many tokens that begin otherwise.
+TEST_F(GeneratorTest, BadWordsAreTokens) {
+  EXPECT_THAT(*make().encode_bad_words({"ab", " \tc"}), ElementsAre(ElementsAre('a', 'b'), ElementsAre('c')));
+  EXPECT_EQ(make().encode_bad_words({"a", " "}).error().param, "bad_words");
+}
+
+TEST_F(GeneratorTest, DeltasNameTheirTokens) {
+  start({.prompt = text("x")});
+  engine_->emit('a');
+  EXPECT_EQ(last_.token, 'a');
+  engine_->emit(-1, FinishReason::kStop);
+  EXPECT_EQ(last_.token, -1);
+}
+
+TEST_F(GeneratorTest, OnlyTheEndOfALongPromptIsKept) {
+  Prompt prompt = text("hello");
+  prompt.keep_last = 2;
+  const auto encoded = make().encode(prompt);
+  EXPECT_THAT(encoded->ids, ElementsAre('l', 'o'));
+  EXPECT_EQ(encoded->text, "lo");
+  prompt.keep_last = 6;
+  EXPECT_THAT(make().encode(prompt)->ids, ElementsAre(kBos, 'h', 'e', 'l', 'l', 'o'));
+}
+
+TEST_F(GeneratorTest, APromptMaySayWhetherItGetsSpecialTokens) {
+  Prompt prompt = text("a");
+  prompt.add_special_tokens = false;
+  EXPECT_THAT(make().encode(prompt)->ids, ElementsAre('a'));
+  prompt = {chat::RenderInput{.messages = Json::parse(R"([{"content":"yo"}])")}};
+  prompt.add_special_tokens = true;
+  EXPECT_THAT(make().encode(prompt)->ids, ElementsAre(kBos, '<', 'y', 'o', '>'));
+}
+
+TEST_F(GeneratorTest, AConversationSaysWhatItsReplyGoesOnWith) {
+  chat::RenderInput input{.messages = Json::parse(R"([{"content":"yo"}])")};
+  EXPECT_EQ(make().encode({input})->continued, "");
+  input.continue_final_message = true;
+  EXPECT_EQ(make().encode({input})->continued, "yo");
 }
 
 TEST_F(GeneratorTest, HeldBackTextComesAtTheEnd) {
@@ -404,6 +465,40 @@ TEST(GeneratorOnAnEngine, StopsAreCountedAsFinished) {
   engine->drain();
   while (engine->stats().running > 0) std::this_thread::yield();
   EXPECT_EQ(engine->stats().requests_finished, 2);
+}
+
+// SentencePiece puts a space before a text itself, and one more is a token of its own; byte-level BPE has two tokens.
+TEST(GeneratorOnAnEngine, BadWordsOfRealTokenizers) {
+  for (const auto& [name, sequences] : {std::pair("tinystories-260k", 1u), {"smollm2", 2u}}) {
+    const auto path = tokenizer::test::source_dir() / "src/tokenizer/testdata" / name / "tokenizer.json.xz";
+    const Generator generator({.engine = std::make_shared<FakeEngine>(),
+                               .tokenizer = *tokenizer::Tokenizer::from_json(tokenizer::test::decompress(path)),
+                               .eos_token_ids = {}});
+    const auto ids = *generator.encode_bad_words({" girl"});
+    EXPECT_EQ(ids.size(), sequences) << name;
+    EXPECT_EQ(ids, *generator.encode_bad_words({"girl"})) << name;
+  }
+}
+
+// SentencePiece drops the first space of a text, which is none where a message goes on.
+TEST(GeneratorOnAnEngine, AReplyThatGoesOnKeepsItsFirstSpace) {
+  const auto path = tokenizer::test::source_dir() / "src/tokenizer/testdata/tinystories-260k/tokenizer.json.xz";
+  const auto engine = std::make_shared<FakeEngine>();
+  const Generator generator({.engine = engine,
+                             .tokenizer = *tokenizer::Tokenizer::from_json(tokenizer::test::decompress(path)),
+                             .chat_template = *chat::ChatTemplate::create("{{ messages[-1].content }}", {}),
+                             .eos_token_ids = {}});
+  chat::RenderInput input{.messages = Json::parse(R"([{"content": "Once upon"}])"), .add_generation_prompt = false};
+  for (const bool goes_on : {false, true}) {
+    input.continue_final_message = goes_on;
+    std::string text;
+    const auto reply = generator.start({.prompt = {input}}, [&](const Delta& delta) { text += delta.text; });
+    ASSERT_TRUE(reply) << reply.error().message;
+    const auto ids = *generator.tokenizer().encode("a time", false);
+    for (const std::int32_t id : ids) engine->emit(id);
+    engine->emit(-1, FinishReason::kLength);
+    EXPECT_EQ(text, goes_on ? " a time" : "a time");
+  }
 }
 
 // A real tokenizer: what streams out of the engine is what decode() makes of all its ids.

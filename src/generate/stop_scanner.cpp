@@ -18,8 +18,9 @@ Piece StopScanner::push(std::string_view text) {
     }
   }
   if (end != std::string::npos) {
+    std::string stop = held_.substr(begin, end - begin);
     held_.resize(include_ ? end : begin);
-    return {std::exchange(held_, {}), true};
+    return {std::exchange(held_, {}), true, std::move(stop)};
   }
   std::size_t keep = 0;  // the longest end of the text that begins a stop string
   for (const auto& stop : stops_) {

@@ -10,7 +10,8 @@ namespace tenon::generate {
 /// What may be shown of the text so far.
 struct Piece {
   std::string text;
-  bool stopped = false;  ///< a stop string was found: `text` ends before (or with) it, and nothing more comes
+  bool stopped = false;   ///< a stop string was found: `text` ends before (or with) it, and nothing more comes
+  std::string stop = {};  ///< that string
 };
 
 /// Text is held back while it could be the beginning of a stop string, so that no part of one is ever shown, and the

@@ -22,6 +22,7 @@ TokenStream::TokenStream(std::shared_ptr<const tokenizer::Tokenizer> tokenizer, 
     : tokenizer_(tokenizer),
       include_stop_(options.include_stop),
       min_tokens_(options.min_tokens),
+      stop_token_ids_(std::move(options.stop_token_ids)),
       detokenizer_(std::move(tokenizer), options.skip_special_tokens),
       scanner_(std::move(options.stop), options.include_stop),
       sink_(std::move(sink)),
@@ -38,6 +39,7 @@ bool TokenStream::take(const engine::TokenEvent& event) {
 
 Delta TokenStream::delta_of(const engine::TokenEvent& event) {
   Delta delta{.finish = event.finish,
+              .token = event.token,
               .error = event.error,
               .cached_tokens = event.cached_tokens,
               .queue_seconds = event.queue_seconds};
@@ -51,7 +53,12 @@ Delta TokenStream::delta_of(const engine::TokenEvent& event) {
   delta.prompt_logprobs = scored_prompt(event.prompt_logprobs);
   Piece piece = settle(event, std::move(text));
   delta.text = std::move(piece.text);
-  if (piece.stopped) delta.finish = FinishReason::kStop;
+  if (piece.stopped) {
+    delta.finish = FinishReason::kStop;
+    delta.stop_reason = std::move(piece.stop);
+  } else if (event.finish == FinishReason::kStop && std::ranges::count(stop_token_ids_, event.token) > 0) {
+    delta.stop_reason = event.token;
+  }
   return delta;
 }
 
@@ -75,8 +82,10 @@ ScoredToken TokenStream::scored(std::int32_t token, const sampler::TokenLogprobs
   ScoredToken out;
   out.bytes = tokenizer::token_bytes(*tokenizer_, token);
   out.logprob = logprobs.logprob;
+  out.token = token;
+  out.rank = logprobs.rank;
   for (const auto& [best, logprob] : logprobs.top) {
-    out.top.push_back({best == token ? out.bytes : tokenizer::token_bytes(*tokenizer_, best), logprob});
+    out.top.push_back({best == token ? out.bytes : tokenizer::token_bytes(*tokenizer_, best), logprob, best});
   }
   return out;
 }
@@ -104,7 +113,8 @@ std::vector<ScoredToken> TokenStream::scored_prompt(std::span<const sampler::Tok
     ++prompt_scored_;
     out.push_back(std::move(token));
   };
-  if (prompt_scored_ == 0) add({{.bytes = tokenizer::token_bytes(*tokenizer_, prompt_.front())}});
+  if (prompt_scored_ == 0)
+    add({{.bytes = tokenizer::token_bytes(*tokenizer_, prompt_.front()), .token = prompt_.front()}});
   for (const auto& token : logprobs) add(scored(prompt_[prompt_scored_], token));
   return out;
 }

@@ -26,6 +26,7 @@ struct StreamOptions {
   bool include_stop = false;
   std::int64_t min_tokens = 0;
   std::vector<std::string> stop = {};
+  std::vector<std::int32_t> stop_token_ids = {};  ///< the request's own
 };
 
 class TokenStream {
@@ -55,6 +56,7 @@ class TokenStream {
   const std::shared_ptr<const tokenizer::Tokenizer> tokenizer_;
   const bool include_stop_;
   const std::int64_t min_tokens_;
+  const std::vector<std::int32_t> stop_token_ids_;
   tokenizer::IncrementalDetokenizer detokenizer_;
   StopScanner scanner_;
   const DeltaSink sink_;

@@ -39,6 +39,12 @@ void shift_and_scale(std::span<const float> logits, float max, float temperature
   for (std::size_t i = 0; i < logits.size(); ++i) out[i] = (logits[i] - max) * scale;
 }
 
+// Whether the word's last token would complete it after this reply.
+bool completes(std::span<const std::int32_t> word, std::span<const std::int32_t> reply) {
+  const std::size_t before = word.size() - 1;
+  return before <= reply.size() && std::ranges::equal(word.first(before), reply.last(before));
+}
+
 // -inf where the mask has no bit. Most words of a mask are all set or all clear.
 void forbid(std::span<const std::uint32_t> allowed, std::span<float> logits) {
   constexpr std::size_t kBits = 32;
@@ -58,9 +64,8 @@ void forbid(std::span<const std::uint32_t> allowed, std::span<float> logits) {
 std::span<const float> adjust(std::span<const float> logits, const SamplingParams& params,
                               const Constraints& constraints, std::vector<float>& out) {
   const bool penalizes = constraints.history != nullptr && params.penalizes();
-  if (!penalizes && params.logit_bias.empty() && constraints.banned.empty() && constraints.allowed.empty()) {
-    return logits;
-  }
+  const bool bans = !constraints.banned.empty() || !params.bad_words.empty();
+  if (!penalizes && params.logit_bias.empty() && !bans && constraints.allowed.empty()) return logits;
   out.assign(logits.begin(), logits.end());
   const auto known = [&](std::int32_t token) { return token >= 0 && static_cast<std::size_t>(token) < out.size(); };
   for (const auto& [token, bias] : params.logit_bias) {
@@ -68,6 +73,10 @@ std::span<const float> adjust(std::span<const float> logits, const SamplingParam
   }
   for (const std::int32_t token : constraints.banned) {
     if (known(token)) out[static_cast<std::size_t>(token)] = -kInfinity;
+  }
+  for (const auto& word : params.bad_words) {
+    if (completes(word, constraints.reply) && known(word.back()))
+      out[static_cast<std::size_t>(word.back())] = -kInfinity;
   }
   if (!constraints.allowed.empty()) forbid(constraints.allowed, out);
   if (!penalizes) return out;
@@ -152,6 +161,9 @@ Status SamplingParams::validate() const {
       return invalid("logit_bias must be between -100 and 100, not " + number(bias), "logit_bias");
     }
   }
+  for (const auto& word : bad_words) {
+    if (word.empty()) return invalid("bad_words has a word without tokens", "bad_words");
+  }
   if (top_logprobs < -1 || top_logprobs > kMaxTopLogprobs) {
     return invalid("top_logprobs must be between 0 and " + std::to_string(kMaxTopLogprobs) + ", not " +
                        std::to_string(top_logprobs),
@@ -201,6 +213,11 @@ TokenLogprobs score(std::span<const float> logits, std::int32_t token, int top, 
   const float max = logits[static_cast<std::size_t>(best)];
   if (!(max > -kInfinity)) return {.logprob = -kInfinity, .top = {}};
   return logprobs_of(logits, max, token, top, scratch);
+}
+
+std::int64_t rank(std::span<const float> logits, std::int32_t token) {
+  const float logit = logits[static_cast<std::size_t>(token)];
+  return std::ranges::count_if(logits, [logit](float x) { return x >= logit; });
 }
 
 }  // namespace tenon::sampler

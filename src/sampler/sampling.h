@@ -27,6 +27,7 @@ struct SamplingParams {
   float presence_penalty = 0.0f;    ///< subtracted if the reply has the token; 0: off
   float repetition_penalty = 1.0f;  ///< divides (negative: multiplies) what prompt or reply has; 1: off
   std::vector<std::pair<std::int32_t, float>> logit_bias = {};  ///< token and what is added to its logit
+  std::vector<std::vector<std::int32_t>> bad_words = {};  ///< sequences whose last token is not drawn after the rest
 
   /// Whether a TokenHistory is needed.
   bool penalizes() const { return frequency_penalty != 0 || presence_penalty != 0 || repetition_penalty != 1; }
@@ -38,14 +39,16 @@ struct SamplingParams {
 struct Constraints {
   const TokenHistory* history = nullptr;      ///< needed where the parameters penalize
   std::span<const std::int32_t> banned = {};  ///< not drawn at this position
+  std::span<const std::int32_t> reply = {};   ///< what was drawn before; needed where there are bad words
   /// What else is not drawn (grammar::Matcher::mask): a bit for each token, lowest first, clear for those; tokens
   /// beyond its words are not drawn either. Empty: all may be.
   std::span<const std::uint32_t> allowed = {};
 };
 
 struct TokenLogprobs {
-  float logprob = 0;  ///< of the chosen token, log softmax of the raw logits
-  std::vector<std::pair<std::int32_t, float>> top;
+  float logprob = 0;      ///< of the chosen token, log softmax of the raw logits
+  std::int64_t rank = 0;  ///< see rank(); 0: not asked for
+  std::vector<std::pair<std::int32_t, float>> top = {};
 };
 
 struct Sampled {
@@ -77,6 +80,9 @@ Sampled sample(std::span<const float> logits, const SamplingParams& params, std:
 
 /// Log softmax of the raw logits: of `token`, and of the `top` best tokens (0: none).
 TokenLogprobs score(std::span<const float> logits, std::int32_t token, int top, Scratch& scratch);
+
+/// How many logits are at least the token's: 1 for the best one.
+std::int64_t rank(std::span<const float> logits, std::int32_t token);
 
 /// The seed of one of several choices of a request: choice 0 has the request's own.
 std::uint64_t choice_seed(std::uint64_t seed, int choice);

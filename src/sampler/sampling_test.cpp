@@ -338,6 +338,30 @@ TEST(Banned, TokensAreNeverDrawn) {
   EXPECT_EQ(sample(logits, {}, 0, scratch, {.banned = std::vector{0, 1, 2}}).token, -1);
 }
 
+TEST(BadWords, AreNeverComplete) {
+  const std::vector logits{5.0f, 9.0f, 1.0f};
+  const SamplingParams greedy{.temperature = 0, .bad_words = {{2, 0, 1}, {77}, {0, 77}, {1, 1}}};
+  Scratch scratch;
+  const auto next = [&](std::vector<std::int32_t> reply) {
+    return sample(logits, greedy, 0, scratch, {.reply = reply}).token;
+  };
+  EXPECT_EQ(next({}), 1);
+  EXPECT_EQ(next({0}), 1);
+  EXPECT_EQ(next({2, 0}), 0);
+  EXPECT_EQ(next({1, 2, 0}), 0);
+  EXPECT_EQ(next({2, 0, 0}), 1);
+  EXPECT_EQ(next({1}), 0);
+  EXPECT_EQ(sample(logits, {.bad_words = {{0}, {1}, {2}}}, 0, scratch).token, -1);
+}
+
+TEST(Rank, CountsThoseThatAreNotWorse) {
+  const std::vector logits{1.0f, kNan, 3.0f, 2.0f, 2.0f, -kInf};
+  EXPECT_EQ(rank(logits, 2), 1);
+  EXPECT_EQ(rank(logits, 3), 3);
+  EXPECT_EQ(rank(logits, 0), 4);
+  EXPECT_EQ(rank(logits, 5), 5);
+}
+
 TEST(Allowed, NothingElseIsDrawnAndTheRestIsAsIfItWereAlone) {
   const auto logits = random_logits(100, 3);
   const std::vector<std::uint32_t> mask{0, ~0u, 1u << 5};  // 32 to 63, and 69; those from 96 on have no word
@@ -419,6 +443,7 @@ TEST(Params, AreValidatedByName) {
   EXPECT_EQ(param({.repetition_penalty = kInf}), "repetition_penalty");
   EXPECT_EQ(param({.logit_bias = {{3, 100.5f}}}), "logit_bias");
   EXPECT_EQ(param({.logit_bias = {{-3, 1.0f}}}), "logit_bias");
+  EXPECT_EQ(param({.bad_words = {{1}, {}}}), "bad_words");
   EXPECT_NE(SamplingParams{.top_p = 1.5f}.validate().error().message.find("not 1.5"), std::string::npos);
 }
 

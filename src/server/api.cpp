@@ -64,6 +64,13 @@ std::string allowed_headers(const HttpRequest& request) {
   return wanted;
 }
 
+// The last tokens that are left of a longer prompt, as "truncate_prompt_tokens" has it.
+std::optional<std::int64_t> kept_tokens(const ParsedRequest& request, std::int64_t max_length) {
+  if (request.truncate_prompt_tokens != -1) return request.truncate_prompt_tokens;
+  const std::int64_t reply = std::clamp<std::int64_t>(request.generate.max_tokens.value_or(1), 1, max_length - 1);
+  return max_length - reply;
+}
+
 Result<Json> parse_body(const std::string& body) {
   return parse_json(body, "request body", {.max_bytes = body.size(), .max_depth = 64});
 }
@@ -258,7 +265,10 @@ void Api::complete(HttpRequest& request, const std::shared_ptr<Exchange>& exchan
     TENON_ASSIGN(ParsedRequest parsed, chat ? parse_chat_request(body, options_.defaults, options_.format)
                                             : parse_completion_request(body, options_.defaults));
     TENON_TRY(check_model(parsed.model));
+    TENON_ASSIGN(parsed.generate.sampling.bad_words, served_.generator->encode_bad_words(parsed.bad_words));
+    const auto keep = kept_tokens(parsed, options_.max_length);
     for (generate::Prompt& prompt : parsed.prompts) {
+      prompt.keep_last = keep;
       TENON_ASSIGN(prompt.value, served_.generator->encode(std::move(prompt)));
     }
     return parsed;

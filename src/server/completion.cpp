@@ -31,6 +31,26 @@ bool is_of_call(const chat::ReplyPart& part) {
   return part.kind == chat::ReplyPart::Kind::kToolCall || part.kind == chat::ReplyPart::Kind::kArguments;
 }
 
+Json json_of(const generate::StopReason& reason) {
+  if (const auto* id = std::get_if<std::int32_t>(&reason)) return *id;
+  if (const auto* text = std::get_if<std::string>(&reason)) return *text;
+  return nullptr;
+}
+
+// An entry of "prompt_logprobs" takes some 400 bytes while the answer is made, so that long prompts in many choices
+// would fill the memory.
+constexpr std::int64_t kMaxPromptLogprobs = 1 << 18;
+
+Status check_prompt_logprobs(const ParsedRequest& request, const std::vector<generate::EncodedPrompt>& prompts) {
+  std::int64_t tokens = 0;
+  for (const auto& prompt : prompts) tokens += std::ssize(prompt.ids) * request.n;
+  const std::int64_t entries = tokens * (request.prompt_logprobs + 1);
+  if (entries <= kMaxPromptLogprobs) return {};
+  return invalid("'prompt_logprobs' would make " + std::to_string(entries) + " entries, but an answer may have " +
+                     std::to_string(kMaxPromptLogprobs) + ": ask for fewer, or of less text",
+                 "prompt_logprobs");
+}
+
 // Nine letters and digits: Mistral's templates take no other.
 std::string new_call_id() {
   static constexpr std::string_view kLetters = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
@@ -63,7 +83,12 @@ Completion::Completion(ReplyIdentity identity, TimePoint begin, std::shared_ptr<
       include_usage_(request.include_usage),
       continuous_usage_(request.include_usage && request.continuous_usage),
       parallel_tool_calls_(request.parallel_tool_calls),
+      token_ids_(request.return_token_ids),
+      names_are_ids_(request.return_tokens_as_token_ids),
+      prompt_logprobs_(request.prompt_logprobs),
+      echoed_logprobs_(request.echo && request.logprobs ? request.generate.sampling.top_logprobs : -1),
       n_(request.n),
+      form_(request.bad_words.empty() ? "" : "bad_words"),
       named_call_(request.tool_choice == ToolChoice::kNamed),
       begin_(begin) {}
 
@@ -85,7 +110,8 @@ Status Completion::begin(const generate::Generator& generator, ParsedRequest req
     TENON_ASSIGN(generate::EncodedPrompt encoded, generator.encode(std::move(prompt)));
     prompts.push_back(std::move(encoded));
   }
-  TENON_ASSIGN(auto source, reply_source(request, identity_.chat, prompts.front().text, generator));
+  TENON_TRY(check_prompt_logprobs(request, prompts));
+  TENON_ASSIGN(auto source, reply_source(request, prompts.front(), generator));
   if (!source) return start_choices(generator, request, prompts);
   form_ = source->param;
   // Compiling takes milliseconds, or seconds where the client wants to know: not on the I/O thread.
@@ -109,7 +135,7 @@ void Completion::begin_stream() {
   if (std::exchange(begun_, true)) return;
   exchange_->begin_events();
   for (std::size_t i = 0; identity_.chat && i < choices_.size(); ++i) {
-    send_chunk(first_chunk(identity_, static_cast<int>(i), continuous_usage()));
+    send_chunk(first_chunk(identity_, static_cast<int>(i), continuous_usage(), first_of_prompt(i).prompt_token_ids));
   }
 }
 
@@ -126,12 +152,16 @@ Status Completion::start_choices(const generate::Generator& generator, const Par
       choice.times.begin = begin_;
       choice.max_tokens =
           std::min(request.generate.max_tokens.value_or(INT64_MAX), generator.engine().options().max_length - length);
-      if (request.echo) choice.echo = encoded.text;
+      choice.echo = request.echo ? encoded.text : request.echoed;
       if (identity_.chat) {
-        choice.parser = chat::make_reply_parser(request.format, {request.tools, request.stream}, encoded.text);
+        choice.parser =
+            chat::make_reply_parser(request.format, {request.tools, request.stream}, encoded.text, encoded.continued);
       }
-      if (request.generate.prompt_logprobs >= 0) choice.prompt_left = length;
       generate::GenerateRequest one = request.generate;
+      if (i > 0 && echoed_logprobs_ < 0) one.prompt_logprobs = -1;  // the first choice has them for all
+      if (one.prompt_logprobs >= 0) choice.prompt_left = length;
+      if (token_ids_ && i == 0) choice.prompt_token_ids = encoded.ids;
+      choice.shows_prompt = token_ids_ && !identity_.chat;
       one.prompt.value = encoded;
       one.sampling.seed = sampler::choice_seed(one.sampling.seed, i);
       // The sink runs on the engine thread; deltas reach this object on the I/O thread, after start() has returned.
@@ -158,11 +188,12 @@ void Completion::on_delta(std::size_t index, generate::Delta delta) {
   if (delta.completion_tokens > choice.completion_tokens) metrics_.token(choice.times, now, delta.queue_seconds);
   choice.completion_tokens = delta.completion_tokens;
   choice.cached_tokens = delta.cached_tokens;
-  choice.prompt_left -= static_cast<std::int64_t>(delta.prompt_logprobs.size());
-  for (auto& token : delta.prompt_logprobs) choice.logprobs.push_back(std::move(token));
+  keep_prompt(choice, std::move(delta.prompt_logprobs));
+  if (token_ids_ && delta.token >= 0) choice.token_ids.push_back(delta.token);
   if (delta.logprobs) choice.logprobs.push_back(std::move(*delta.logprobs));
   if (last) {
     choice.finish_reason = finish_reason_name(delta.finish);
+    choice.stop_reason = json_of(delta.stop_reason);
     end(index, delta.finish == FinishReason::kCancelled ? "abort" : choice.finish_reason);
     if (failed) return fail(delta);
   }
@@ -201,11 +232,10 @@ void Completion::abandon() {
 
 chat::ReplyParts Completion::take_parts(Choice& choice, const generate::Delta& delta) {
   chat::ReplyParts parts;
-  if (!choice.parser) {
-    std::string text = std::exchange(choice.echo, {}) + delta.text;
-    if (!text.empty()) parts.push_back({ReplyPart::Kind::kContent, std::move(text)});
-    return parts;
-  }
+  std::string text = std::exchange(choice.echo, {});
+  if (!choice.parser) text += delta.text;
+  if (!text.empty()) parts.push_back({ReplyPart::Kind::kContent, std::move(text)});
+  if (!choice.parser) return parts;
   choice.parser->push(delta.text, parts);
   if (delta.finish != FinishReason::kNone) choice.parser->finish(parts);
   return parts;
@@ -241,6 +271,20 @@ void Completion::keep(Choice& choice, const generate::Delta& delta) {
   }
 }
 
+void Completion::keep_prompt(Choice& choice, std::vector<generate::ScoredToken> tokens) const {
+  choice.prompt_left -= std::ssize(tokens);
+  for (auto& token : tokens) {
+    if (prompt_logprobs_ >= 0) choice.prompt_logprobs.push_back(prompt_logprob(token, prompt_logprobs_));
+    if (echoed_logprobs_ < 0) continue;
+    token.top.resize(std::min(token.top.size(), static_cast<std::size_t>(echoed_logprobs_)));
+    choice.logprobs.push_back(std::move(token));
+  }
+}
+
+const Completion::Choice& Completion::first_of_prompt(std::size_t index) const {
+  return choices_[index - index % static_cast<std::size_t>(n_)];
+}
+
 // The chunks of a stream that a delta makes; none where it has nothing to show yet.
 void Completion::send(std::size_t index, const generate::Delta& delta) {
   if (choices_[index].prompt_left > 0) return;  // the prompt comes in one chunk, with all of its logprobs
@@ -258,14 +302,22 @@ void Completion::send(std::size_t index, const generate::Delta& delta) {
     }
     if (delta.finish != FinishReason::kNone) {
       const bool calls = delta.finish == FinishReason::kStop && !choice.calls.empty() && !named_call_;
-      chunks.push_back({.finish_reason = calls ? "tool_calls" : finish_reason_name(delta.finish)});
+      chunks.push_back({.finish_reason = calls ? "tool_calls" : finish_reason_name(delta.finish),
+                        .stop_reason = choice.stop_reason});
+    }
+    if (!choice.token_ids.empty()) {
+      if (chunks.empty()) chunks.emplace_back();
+      chunks.front().token_ids = std::exchange(choice.token_ids, {});
+    }
+    if (!chunks.empty() && std::exchange(choice.shows_prompt, false)) {
+      chunks.front().prompt_token_ids = first_of_prompt(index).prompt_token_ids;
     }
   }
   for (ChoiceJson& chunk : chunks) {
     if (choices_.empty()) return;  // sending found that the client is gone
     chunk.index = static_cast<int>(index);
     const bool empty = chunk.text.empty() && chunk.reasoning.empty() && chunk.tool_calls.empty() &&
-                       chunk.logprobs.is_null() && !chunk.finish_reason;
+                       chunk.logprobs.is_null() && chunk.token_ids.is_null() && !chunk.finish_reason;
     if (!empty) send_chunk(choice_chunk(identity_, chunk, continuous_usage()));
   }
 }
@@ -277,7 +329,7 @@ void Completion::send_chunk(Json chunk) {
 
 Json Completion::take_logprobs(Choice& choice) {
   const auto tokens = std::exchange(choice.logprobs, {});
-  return identity_.chat ? chat_logprobs(tokens) : text_logprobs(tokens, choice.offset);
+  return identity_.chat ? chat_logprobs(tokens, names_are_ids_) : text_logprobs(tokens, choice.offset, names_are_ids_);
 }
 
 void Completion::fail(const generate::Delta& last) {
@@ -315,12 +367,17 @@ void Completion::finish() {
   } else {
     std::vector<ChoiceJson> whole;
     for (Choice& choice : choices_) {
+      const Choice& first = first_of_prompt(whole.size());
       whole.push_back({.index = static_cast<int>(whole.size()),
                        .text = std::move(choice.text),
                        .reasoning = std::move(choice.reasoning),
                        .tool_calls = Json(std::move(choice.calls)),
                        .logprobs = take_logprobs(choice),
-                       .finish_reason = choice.finish_reason});
+                       .finish_reason = choice.finish_reason,
+                       .stop_reason = std::move(choice.stop_reason),
+                       .token_ids = token_ids_ ? Json(std::move(choice.token_ids)) : Json(),
+                       .prompt_token_ids = first.prompt_token_ids,
+                       .prompt_logprobs = first.prompt_logprobs});
     }
     exchange_->respond(200, dump(reply_object(identity_, whole, usage())));
   }

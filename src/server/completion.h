@@ -29,18 +29,23 @@ class Completion : public std::enable_shared_from_this<Completion> {
  private:
   struct Choice {
     std::unique_ptr<generate::Reply> reply;       ///< null: ended
-    std::string echo;                             ///< the prompt's text, until it is shown
+    std::string echo;                             ///< what the reply begins with, until it is shown
     std::string text, reasoning;                  ///< of a whole answer
     std::unique_ptr<chat::ReplyParser> parser;    ///< null: all of the text is content
     std::vector<Json> calls;                      ///< tool calls, as a whole answer has them
     bool skips_call = false;                      ///< the call that goes on is one more than is wanted
     std::vector<generate::ScoredToken> logprobs;  ///< not yet sent
     std::int64_t offset = 0;                      ///< of the next token's text
+    std::vector<std::int32_t> token_ids = {};     ///< not yet sent, if they are wanted
+    Json prompt_token_ids = nullptr;              ///< the same, of a prompt's first choice
+    Json prompt_logprobs = nullptr;               ///< the same
+    bool shows_prompt = false;                    ///< a chunk is to have prompt_token_ids
     std::int64_t prompt_left = 0;                 ///< tokens of the prompt whose logprobs are to come
     std::int64_t max_tokens = 0;                  ///< that it might have
     std::int64_t completion_tokens = 0;
     std::int64_t cached_tokens = 0;
     const char* finish_reason = nullptr;
+    Json stop_reason = nullptr;
     ReplyTimes times;
   };
 
@@ -58,7 +63,9 @@ class Completion : public std::enable_shared_from_this<Completion> {
   void keep(Choice& choice, const generate::Delta& delta);
   void send(std::size_t index, const generate::Delta& delta);
   void send_chunk(Json chunk);
+  void keep_prompt(Choice& choice, std::vector<generate::ScoredToken> tokens) const;
   Json take_logprobs(Choice& choice);
+  const Choice& first_of_prompt(std::size_t index) const;
   void fail(const generate::Delta& last);
   void finish();
   Usage usage() const;                            ///< of all choices so far
@@ -67,10 +74,11 @@ class Completion : public std::enable_shared_from_this<Completion> {
   const ReplyIdentity identity_;
   const std::shared_ptr<Exchange> exchange_;
   Metrics& metrics_;
-  const bool stream_, include_usage_, continuous_usage_, parallel_tool_calls_;
-  const int n_;            ///< choices for each prompt
-  std::string form_;       ///< the parameter that says what the reply must be
-  const bool named_call_;  ///< the client has chosen the function itself
+  const bool stream_, include_usage_, continuous_usage_, parallel_tool_calls_, token_ids_, names_are_ids_;
+  const int prompt_logprobs_, echoed_logprobs_;  ///< best tokens of each of the prompt's; -1: it is not wanted
+  const int n_;                                  ///< choices for each prompt
+  std::string form_;                             ///< the parameter that says what the reply must be
+  const bool named_call_;                        ///< the client has chosen the function itself
   const TimePoint begin_;
   std::int64_t prompt_tokens_ = 0;
   std::vector<Choice>

@@ -92,7 +92,7 @@ class CompletionTest : public testing::Test {
                                          .tokenizer = std::make_shared<Bytes>(),
                                          .chat_template = std::make_shared<Template>(),
                                          .eos_token_ids = {}});
-    ParsedRequest request;
+    ParsedRequest request = request_;
     request.prompts.push_back({chat::RenderInput{}});
     request.stream = stream;
     request.include_usage = usage != Usage::kNone;
@@ -117,6 +117,7 @@ class CompletionTest : public testing::Test {
   std::shared_ptr<FakeEngine> engine_ = std::make_shared<FakeEngine>();
   std::shared_ptr<FakeExchange> exchange_ = std::make_shared<FakeExchange>();
   Metrics metrics_;
+  ParsedRequest request_;
   chat::ReplyFormat format_ = {.tools = "hermes", .reasoning = "qwen3"};
 };
 
@@ -286,6 +287,56 @@ TEST_F(CompletionTest, CachedTokensCountOnceForAllChoicesOfAPrompt) {
   }
   const Json usage = Json::parse(exchange_->body)["usage"];
   EXPECT_EQ(usage["prompt_tokens_details"]["cached_tokens"], 2);
+}
+
+TEST_F(CompletionTest, AReplySaysWhichStopEndedIt) {
+  for (const bool stream : {false, true}) {
+    request_.generate.stop = {"ab"};
+    start(stream);
+    write("xab");
+    Json last = stream ? Json::parse(exchange_->events.at(exchange_->events.size() - 2))["choices"][0] : choice();
+    EXPECT_EQ(last["stop_reason"], "ab");
+    EXPECT_EQ(last["finish_reason"], "stop");
+    *engine_ = FakeEngine(), *exchange_ = FakeExchange();
+    start(stream);
+    engine_->emit(0, "x");
+    last = stream ? Json::parse(exchange_->events.at(exchange_->events.size() - 2))["choices"][0] : choice();
+    EXPECT_TRUE(last.at("stop_reason").is_null());
+    *engine_ = FakeEngine(), *exchange_ = FakeExchange();
+  }
+}
+
+TEST_F(CompletionTest, AReplyMayBeginWithAnEcho) {
+  request_.echoed = "Hel";
+  start(false);
+  engine_->emit(0, "lo");
+  EXPECT_EQ(choice()["message"]["content"], "Hello");
+  *engine_ = FakeEngine();
+  start(true);
+  engine_->emit(0, "lo");
+  EXPECT_EQ(Json::parse(exchange_->events.at(1))["choices"][0]["delta"]["content"], "Hell");
+}
+
+TEST_F(CompletionTest, BadWordsThatLeaveNothingAreTheClientsFault) {
+  request_.bad_words = {"a"};
+  start(false);
+  engine_->send(0, {.id = 1, .finish = engine::FinishReason::kGrammar, .error = "no token is left"});
+  EXPECT_EQ(exchange_->status, 400);
+  EXPECT_EQ(Json::parse(exchange_->body)["error"]["param"], "bad_words");
+}
+
+TEST_F(CompletionTest, PromptLogprobsFitTheMemory) {
+  const generate::Generator generator({.engine = engine_, .tokenizer = std::make_shared<Bytes>(), .eos_token_ids = {}});
+  const auto begun = [&](std::size_t tokens) {
+    ParsedRequest request;
+    request.prompts.push_back({std::vector<std::int32_t>(tokens, 'a')});
+    request.n = 4;
+    request.prompt_logprobs = request.generate.prompt_logprobs = 15;
+    return Completion::start(generator, std::move(request), {.chat = false}, {}, exchange_, metrics_);
+  };
+  EXPECT_TRUE(begun(4096));
+  ASSERT_FALSE(begun(4097));
+  EXPECT_EQ(begun(4097).error().param, "prompt_logprobs");
 }
 
 TEST_F(CompletionTest, AHangUpCancelsEveryChoice) {

@@ -67,6 +67,13 @@ class Fields {
     return {};
   }
 
+  Status boolean(const char* name, std::optional<bool>& out) {
+    bool value = false;
+    TENON_TRY(boolean(name, value));
+    if (find(name)) out = value;
+    return {};
+  }
+
   Status boolean(const char* name, bool& out) {
     const Json* value = find(name);
     if (!value) return {};

@@ -25,8 +25,14 @@ struct ParsedRequest {
   generate::GenerateRequest generate;     ///< for each of them
   int n = 1;                              ///< choices for each prompt
   bool logprobs = false;
-  bool echo = false;                    ///< a text completion begins with its prompt
-  std::vector<std::string> tools = {};  ///< names of those that the reply may call
+  int prompt_logprobs = -1;                                 ///< -1: not wanted; else with so many best tokens
+  bool return_tokens_as_token_ids = false;                  ///< in logprobs
+  bool return_token_ids = false;                            ///< of prompts and replies
+  std::vector<std::string> bad_words = {};                  ///< not yet in generate.sampling
+  bool echo = false;                                        ///< a text completion begins with its prompt
+  std::string echoed = {};                                  ///< what a chat reply begins with
+  std::optional<std::int64_t> truncate_prompt_tokens = {};  ///< to the last so many; -1: to what the context holds
+  std::vector<std::string> tools = {};                      ///< names of those that the reply may call
   bool parallel_tool_calls = true;
   ToolChoice tool_choice = ToolChoice::kAuto;
   std::vector<chat::CallRule> call_rules = {};  ///< of the calls that may be; empty: no grammar holds them
@@ -37,13 +43,6 @@ struct ParsedRequest {
   bool include_usage = false;     ///< stream_options.include_usage: a last chunk with it
   bool continuous_usage = false;  ///< stream_options.continuous_usage_stats: every chunk has the usage so far
 };
-
-class Fields;
-
-/// "messages" and what else a chat template gets.
-Result<chat::RenderInput> parse_conversation(Fields& fields);
-/// "tools", where the template only shows them.
-Status parse_tool_list(Fields& fields, const chat::ReplyFormat& format, chat::RenderInput& out);
 
 /// Unknown fields, wrong types, values out of range and parameters that Tenon does not support yet are errors that name
 /// the parameter.
@@ -65,7 +64,7 @@ struct ReplyIdentity {
   std::int64_t created = 0;
 };
 
-/// A choice as far as it is known: whole, or what a chunk adds.
+/// A choice as far as it is known: whole, or what a chunk adds. Null is not shown, but of what OpenAI's API has.
 struct ChoiceJson {
   int index = 0;
   std::string text = {};
@@ -73,6 +72,10 @@ struct ChoiceJson {
   Json tool_calls = Json::array();  ///< see tool_call() and more_arguments()
   Json logprobs = nullptr;
   const char* finish_reason = nullptr;  ///< null in a chunk: more follows
+  Json stop_reason = nullptr;           ///< the stop string or token id of the request's that ended it
+  Json token_ids = nullptr;
+  Json prompt_token_ids = nullptr;  ///< of chat completions it stands beside the choices, as in vLLM
+  Json prompt_logprobs = nullptr;   ///< the same
 };
 
 /// {"id", "type", "function": {"name", "arguments"}}; with `index`, as a chunk has it, where it is not negative.
@@ -82,7 +85,8 @@ Json more_arguments(const chat::ReplyPart& part, int index);
 
 Json reply_object(const ReplyIdentity& identity, const std::vector<ChoiceJson>& choices, Usage usage);
 /// The first chunk of a choice of a chat stream, which carries the role.
-Json first_chunk(const ReplyIdentity& identity, int index, std::optional<Usage> so_far = {});
+Json first_chunk(const ReplyIdentity& identity, int index, std::optional<Usage> so_far = {},
+                 Json prompt_token_ids = nullptr);
 Json choice_chunk(const ReplyIdentity& identity, const ChoiceJson& choice, std::optional<Usage> so_far = {});
 Json usage_chunk(const ReplyIdentity& identity, Usage usage);
 

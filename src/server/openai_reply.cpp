@@ -19,6 +19,18 @@ Json usage_object(Usage usage) {
 
 Json reason(const char* finish_reason) { return finish_reason ? Json(finish_reason) : Json(nullptr); }
 
+void add(Json& object, const char* name, const Json& value) {
+  if (!value.is_null()) object[name] = value;
+}
+
+// Fields of vLLM's that OpenAI's objects do not have.
+void add_ids(Json& reply, Json& choice, const ReplyIdentity& identity, const ChoiceJson& from) {
+  add(choice, "token_ids", from.token_ids);
+  Json& of_prompt = identity.chat ? reply : choice;
+  add(of_prompt, "prompt_token_ids", from.prompt_token_ids);
+  add(of_prompt, "prompt_logprobs", from.prompt_logprobs);
+}
+
 const char* chunk_object(const ReplyIdentity& identity) {
   return identity.chat ? "chat.completion.chunk" : "text_completion";
 }
@@ -30,6 +42,8 @@ Json chunk(const ReplyIdentity& identity, int index, Json delta_or_text, const C
   choice[identity.chat ? "delta" : "text"] = std::move(delta_or_text);
   choice["logprobs"] = more.logprobs;
   choice["finish_reason"] = reason(more.finish_reason);
+  if (more.finish_reason) choice["stop_reason"] = more.stop_reason;
+  add_ids(out, choice, identity, more);
   out["choices"] = Json::array({std::move(choice)});
   if (so_far) out["usage"] = usage_object(*so_far);
   return out;
@@ -66,14 +80,17 @@ Json reply_object(const ReplyIdentity& identity, const std::vector<ChoiceJson>& 
     }
     choice["logprobs"] = from.logprobs;
     choice["finish_reason"] = reason(from.finish_reason);
+    choice["stop_reason"] = from.stop_reason;
+    add_ids(out, choice, identity, from);
     out["choices"].push_back(std::move(choice));
   }
   out["usage"] = usage_object(usage);
   return out;
 }
 
-Json first_chunk(const ReplyIdentity& identity, int index, std::optional<Usage> so_far) {
-  return chunk(identity, index, {{"role", "assistant"}, {"content", ""}}, {}, so_far);
+Json first_chunk(const ReplyIdentity& identity, int index, std::optional<Usage> so_far, Json prompt_token_ids) {
+  const ChoiceJson more{.prompt_token_ids = std::move(prompt_token_ids)};
+  return chunk(identity, index, {{"role", "assistant"}, {"content", ""}}, more, so_far);
 }
 
 Json choice_chunk(const ReplyIdentity& identity, const ChoiceJson& choice, std::optional<Usage> so_far) {

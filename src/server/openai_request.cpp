@@ -4,6 +4,7 @@
 #include <limits>
 #include <random>
 
+#include "server/conversation.h"
 #include "server/fields.h"
 #include "server/openai.h"
 #include "server/structured.h"
@@ -14,8 +15,8 @@ namespace {
 using generate::GenerateRequest;
 
 constexpr std::size_t kMaxBiases = 1024;
+constexpr std::size_t kMaxBadWords = 1024;
 constexpr int kMaxChoices = 128;
-constexpr std::size_t kMaxTools = 256;
 constexpr std::size_t kMaxPrompts = 2048;
 
 Status parse_stop(Fields& fields, GenerateRequest& request) {
@@ -57,6 +58,43 @@ Status parse_penalties(Fields& fields, sampler::SamplingParams& sampling) {
   TENON_TRY(fields.number("repetition_penalty", 0, 100, sampling.repetition_penalty));
   if (!(sampling.repetition_penalty > 0)) return wrong("repetition_penalty", "must be greater than 0");
   return parse_logit_bias(fields, sampling);
+}
+
+Status parse_bad_words(Fields& fields, std::vector<std::string>& out) {
+  const Json* words = fields.find("bad_words");
+  if (!words) return {};
+  if (!words->is_array()) return wrong("bad_words", "must be an array of strings");
+  if (words->size() > kMaxBadWords) return wrong("bad_words", "may hold at most 1024 strings");
+  for (const Json& word : *words) {
+    if (!word.is_string() || word == "") return wrong("bad_words", "must hold strings that are not empty");
+    if (word.get_ref<const std::string&>().size() > 256) {
+      return wrong("bad_words", "holds a string of more than 256 bytes");
+    }
+    out.push_back(word);
+  }
+  return {};
+}
+
+// What SDKs send although it asks for nothing; what asks for more is refused, never ignored.
+Status parse_unsupported(Fields& fields) {
+  TENON_TRY(fields.only("use_beam_search", {false}));
+  TENON_TRY(fields.only("length_penalty", {1}));
+  TENON_TRY(fields.only("early_stopping", {false}));
+  TENON_TRY(fields.only("logits_processors", {Json::array()}));
+  TENON_TRY(fields.only("allowed_token_ids", {}));
+  TENON_TRY(fields.only("logprob_token_ids", {}));
+  TENON_TRY(fields.only("truncation_side", {"left"}));
+  TENON_TRY(fields.only("thinking_token_budget", {-1}));
+  TENON_TRY(fields.only("repetition_detection", {}));
+  TENON_TRY(fields.only("watermarking", {false}));
+  TENON_TRY(fields.only("stream_interval", {1}));
+  TENON_TRY(fields.only("prompt_embeds", {}));
+  TENON_TRY(fields.only("mm_processor_kwargs", {Json::object()}));
+  TENON_TRY(fields.only("media_io_kwargs", {Json::object()}));
+  TENON_TRY(fields.only("kv_transfer_params", {Json::object()}));
+  TENON_TRY(fields.only("ec_transfer_params", {Json::object()}));
+  TENON_TRY(fields.only("vllm_xargs", {Json::object()}));
+  return fields.only("spaces_between_special_tokens", {true, false});  // these tokenizers know no other way than theirs
 }
 
 Status parse_choices(Fields& fields, ParsedRequest& out) {
@@ -104,6 +142,13 @@ Status parse_common(Fields& fields, const RequestDefaults& defaults, std::int64_
   if (max_tokens >= 0) request.max_tokens = max_tokens;
   TENON_TRY(fields.integer("min_tokens", 0, INT64_MAX, request.min_tokens));
 
+  TENON_TRY(parse_bad_words(fields, out.bad_words));
+  TENON_TRY(fields.boolean("return_token_ids", out.return_token_ids));
+  TENON_TRY(fields.boolean("return_tokens_as_token_ids", out.return_tokens_as_token_ids));
+  TENON_TRY(fields.integer("truncate_prompt_tokens", -1, INT64_MAX, out.truncate_prompt_tokens));
+  if (out.truncate_prompt_tokens == 0) {
+    return wrong("truncate_prompt_tokens", "must be at least 1, or -1 for as many as the context holds");
+  }
   TENON_TRY(fields.integer("priority", INT32_MIN, INT32_MAX, request.priority));
   float timeout = 0;
   TENON_TRY(fields.number("timeout", 0, 1e6, timeout));
@@ -111,28 +156,36 @@ Status parse_common(Fields& fields, const RequestDefaults& defaults, std::int64_
     return wrong("timeout", "must be greater than 0; without it there is none");
   request.timeout = static_cast<double>(timeout);
   if (const Json* salt = fields.find("cache_salt")) {
-    if (!salt->is_string() || salt->get_ref<const std::string&>().size() > 256) {
-      return wrong("cache_salt", "must be a string of at most 256 bytes");
+    if (!salt->is_string() || salt->get_ref<const std::string&>().size() > 1024) {
+      return wrong("cache_salt", "must be a string of at most 1024 bytes");
     }
     request.cache_salt = *salt;
   }
 
   TENON_TRY(fields.boolean("stream", out.stream));
+  TENON_TRY(fields.integer("prompt_logprobs", 0, sampler::kMaxTopLogprobs, out.prompt_logprobs));
+  if (out.stream && out.prompt_logprobs >= 0) {
+    return wrong("prompt_logprobs", "cannot be given with \"stream\": true");
+  }
+  request.prompt_logprobs = out.prompt_logprobs;
   if (const Json* options = fields.find("stream_options")) {
-    if (!out.stream) return wrong("stream_options", "may be given only with \"stream\": true");
     if (!options->is_object()) return wrong("stream_options", "must be an object");
     Fields inner(*options, fields.allow_unknown());
     TENON_TRY(inner.boolean("include_usage", out.include_usage));
     TENON_TRY(inner.boolean("continuous_usage_stats", out.continuous_usage));
     TENON_TRY(inner.only("include_obfuscation", {false}));
     TENON_TRY(inner.no_others());
+    if (!out.stream && (out.include_usage || out.continuous_usage)) {
+      return wrong("stream_options", "may be given only with \"stream\": true");
+    }
   }
   TENON_TRY(parse_structure(fields, out.structure));
-  // These say who asks, and change no reply.
-  for (const char* name : {"user", "safety_identifier", "prompt_cache_key"}) {
+  // These say who asks, or how long OpenAI keeps prompts, and change no reply.
+  for (const char* name : {"user", "safety_identifier", "prompt_cache_key", "prompt_cache_retention", "session_id"}) {
     if (const Json* value = fields.find(name); value && !value->is_string()) return wrong(name, "must be a string");
   }
 
+  TENON_TRY(parse_unsupported(fields));
   TENON_TRY(parse_penalties(fields, sampling));
   return parse_choices(fields, out);
 }
@@ -143,205 +196,6 @@ Status check_min_tokens(const GenerateRequest& request) {
                                    std::to_string(*request.max_tokens));
   }
   return {};
-}
-
-Status check_content(const Json& content) {
-  if (content.is_string() || content.is_null()) return {};
-  if (!content.is_array()) return wrong("messages", "has a 'content' that is neither a string nor an array of parts");
-  for (const Json& part : content) {
-    const auto type = part.is_object() ? part.find("type") : part.end();
-    if (!part.is_object() || type == part.end() || !type->is_string()) {
-      return wrong("messages", "has a content part without a 'type'");
-    }
-    if (*type != "text")
-      return unsupported(
-          "content parts of type '" + type->get<std::string>() + "' are not supported by this model; only 'text' is",
-          "messages");
-    if (!part.contains("text") || !part["text"].is_string()) {
-      return wrong("messages", "has a text part whose 'text' is not a string");
-    }
-  }
-  return {};
-}
-
-bool has_calls(const Json& message) {
-  const auto calls = message.find("tool_calls");
-  return calls != message.end() && calls->is_array() && !calls->empty();
-}
-
-// OpenAI's clients send back a call's arguments as text; templates want the object.
-Status read_arguments(Json& message) {
-  const auto calls = message.find("tool_calls");
-  if (calls == message.end() || calls->is_null()) return {};
-  if (!calls->is_array()) return wrong("messages", "has 'tool_calls' that are no array");
-  for (Json& call : *calls) {
-    const auto function = call.is_object() ? call.find("function") : call.end();
-    if (!call.is_object() || function == call.end() || !function->is_object() || !function->contains("name") ||
-        !(*function)["name"].is_string()) {
-      return wrong("messages", "has a tool call without a 'function' that has a 'name'");
-    }
-    if (!function->contains("arguments") || !(*function)["arguments"].is_string()) continue;
-    Json& arguments = (*function)["arguments"];
-    const std::string text = arguments.get<std::string>();
-    auto object = parse_json(text.empty() ? "{}" : text, "a tool call's arguments", {.max_depth = 64});
-    if (!object || !object->is_object()) {
-      return wrong("messages", "has a tool call whose 'arguments' are no JSON object");
-    }
-    arguments = std::move(*object);
-  }
-  return {};
-}
-
-// Parts of text become one string, with line breaks between them as in vLLM: the text models' templates take nothing
-// else. So does no content at all, but beside tool calls, where templates ask for null.
-Json flattened(const Json& messages) {
-  Json out = messages;
-  for (Json& message : out) {
-    const auto content = message.find("content");
-    if (content == message.end()) continue;
-    if (content->is_null() && !has_calls(message)) *content = "";
-    if (!content->is_array()) continue;
-    std::string text;
-    for (const Json& part : *content)
-      text += (&part == &content->front() ? "" : "\n") + part["text"].get<std::string>();
-    *content = text;
-  }
-  return out;
-}
-
-Status parse_messages(Fields& fields, chat::RenderInput& out) {
-  const Json* messages = fields.find("messages");
-  if (!messages) return wrong("messages", "is required");
-  if (!messages->is_array() || messages->empty()) return wrong("messages", "must be an array of at least one message");
-  for (const Json& message : *messages) {
-    if (!message.is_object()) return wrong("messages", "must hold objects");
-    const auto role = message.find("role");
-    if (role == message.end() || !role->is_string()) return wrong("messages", "has a message without a 'role'");
-    if (message.contains("content")) {
-      if (message["content"].is_null() && *role != "assistant") {
-        return wrong("messages", "has a message of the role " + role->dump() + " whose 'content' is null");
-      }
-      TENON_TRY(check_content(message["content"]));
-    } else if (!message.contains("tool_calls")) {
-      return wrong("messages", "has a message without 'content'");
-    }
-  }
-  out.messages = flattened(*messages);
-  for (Json& message : out.messages) TENON_TRY(read_arguments(message));
-  return {};
-}
-
-Status check_tools(const Json& tools) {
-  if (!tools.is_array()) return wrong("tools", "must be an array");
-  if (tools.size() > kMaxTools) return wrong("tools", "may hold at most 256 tools");
-  for (const Json& tool : tools) {
-    const auto function = tool.is_object() ? tool.find("function") : tool.end();
-    if (!tool.is_object() || tool.value("type", Json()) != "function" || function == tool.end() ||
-        !function->is_object()) {
-      return wrong("tools", "must hold objects with \"type\": \"function\" and a 'function'");
-    }
-    const auto name = function->find("name");
-    if (name == function->end() || !name->is_string() || name->get_ref<const std::string&>().empty()) {
-      return wrong("tools", "has a function without a 'name'");
-    }
-    const auto parameters = function->find("parameters");
-    if (parameters != function->end() && !parameters->is_null() && !parameters->is_object()) {
-      return wrong("tools", "has a function whose 'parameters' are no JSON schema");
-    }
-    const auto strict = function->find("strict");
-    if (strict != function->end() && !strict->is_null() && !strict->is_boolean()) {
-      return wrong("tools", "has a function whose 'strict' is neither true nor false");
-    }
-  }
-  return {};
-}
-
-void show_tools(const Json& tools, const chat::ReplyFormat& format, chat::RenderInput& out) {
-  out.tools = tools;
-  if (format.tools != "harmony") return;
-  // Its template adds a tool's description to text, which fails without one.
-  for (Json& tool : out.tools) {
-    if (Json& description = tool["function"]["description"]; description.is_null()) description = "";
-  }
-}
-
-bool is_strict(const Json& tool) { return tool["function"].value("strict", Json()) == true; }
-
-// "tool_choice" where it names a function: the tool of that name.
-Result<Json> named_tool(const Json& choice, const Json* tools) {
-  const auto function = choice.find("function");
-  if (choice.value("type", Json()) != "function" || function == choice.end() || !function->is_object() ||
-      !function->value("name", Json()).is_string()) {
-    return wrong("tool_choice", "must be {\"type\": \"function\", \"function\": {\"name\": …}} where it is an object");
-  }
-  for (const Json& tool : tools ? *tools : Json::array()) {
-    if (tool["function"]["name"] == (*function)["name"]) return tool;
-  }
-  return wrong("tool_choice", "names the function " + (*function)["name"].dump() + ", which is not among 'tools'");
-}
-
-// Calls that must follow a grammar: those that are forced, those of strict tools, those beside structured content.
-Status constrain_calls(const Json& tools, const Json* choice, ParsedRequest& out) {
-  Json rules = tools;
-  if (out.tool_choice == ToolChoice::kAuto) {
-    const bool strict = std::ranges::any_of(tools, is_strict);
-    if (!strict && !out.structure) return {};
-    if (!chat::can_follow_rules(out.format)) {
-      return strict ? unsupported(
-                          "'strict' tools are not supported in the notation of this model unless 'tool_choice' "
-                          "forces a call",
-                          "tools")
-                    : unsupported("'tools' cannot be used together with '" + out.structure->param +
-                                      "' in the notation of this model",
-                                  "tools");
-    }
-    for (Json& tool : rules) {
-      if (!is_strict(tool)) tool["function"]["parameters"] = {{"type", "object"}};
-    }
-  } else {
-    if (out.structure && out.structure->param != "response_format") {
-      return wrong("tool_choice", "cannot force a call together with '" + out.structure->param + "'");
-    }
-    out.format = chat::forced_format(out.format);
-    if (out.tool_choice == ToolChoice::kNamed) {
-      TENON_ASSIGN(Json tool, named_tool(*choice, &tools));
-      rules = Json::array({std::move(tool)});
-    }
-  }
-  const bool beside_json = out.tool_choice == ToolChoice::kAuto && out.structure &&
-                           out.structure->kind == grammar::Kind::kJsonSchema && chat::calls_look_like_json(out.format);
-  TENON_ASSIGN(out.call_rules, call_rules(rules, beside_json));
-  return {};
-}
-
-Status parse_tools(Fields& fields, ParsedRequest& out, chat::RenderInput& input) {
-  const Json* tools = fields.find("tools");
-  const bool any = tools && !(tools->is_array() && tools->empty());
-  if (any) TENON_TRY(check_tools(*tools));
-  TENON_TRY(fields.boolean("parallel_tool_calls", out.parallel_tool_calls));
-  const Json* choice = fields.find("tool_choice");
-  if (choice && *choice == "required") out.tool_choice = ToolChoice::kRequired;
-  if (choice && choice->is_object()) {
-    out.tool_choice = ToolChoice::kNamed;
-    TENON_TRY(named_tool(*choice, any ? tools : nullptr));
-  }
-  if (choice && out.tool_choice == ToolChoice::kAuto && *choice != "none" && *choice != "auto") {
-    return wrong("tool_choice", "must be \"none\", \"auto\", \"required\" or an object that names a function");
-  }
-  if (!any) {
-    if (choice && *choice != "none") return wrong("tool_choice", "may be " + choice->dump() + " only with 'tools'");
-    return {};
-  }
-  if (choice && *choice == "none") return {};
-  if (out.format.tools.empty()) {
-    return unsupported(
-        "'tools' cannot be used: the chat template does not say how this model writes tool calls; the "
-        "server can be started with --tool-call-parser",
-        "tools");
-  }
-  for (const Json& tool : *tools) out.tools.push_back(tool["function"]["name"]);
-  show_tools(*tools, out.format, input);
-  return constrain_calls(*tools, choice, out);
 }
 
 Status parse_prompts(Fields& fields, std::vector<generate::Prompt>& out) {
@@ -367,45 +221,7 @@ Status require_object(const Json& body) {
   return {};
 }
 
-// "reasoning_effort", which some templates read.
-Status parse_effort(Fields& fields, bool is_read, chat::RenderInput& input) {
-  const Json* effort = fields.find("reasoning_effort");
-  if (!effort) return {};
-  constexpr std::string_view kEfforts[] = {"none", "minimal", "low", "medium", "high", "xhigh"};
-  if (!effort->is_string() ||
-      std::ranges::find(kEfforts, effort->get_ref<const std::string&>()) == std::end(kEfforts)) {
-    return wrong("reasoning_effort", "must be none, minimal, low, medium, high or xhigh");
-  }
-  if (!is_read) {
-    return unsupported("'reasoning_effort' cannot be used: the chat template of this model does not read it",
-                       "reasoning_effort");
-  }
-  if (!input.kwargs.emplace("reasoning_effort", Json(*effort)).second) {
-    return wrong("reasoning_effort", "is also among 'chat_template_kwargs': give it once");
-  }
-  return {};
-}
-
 }  // namespace
-
-Result<chat::RenderInput> parse_conversation(Fields& fields) {
-  chat::RenderInput input;
-  TENON_TRY(parse_messages(fields, input));
-  TENON_TRY(fields.boolean("add_generation_prompt", input.add_generation_prompt));
-  if (const Json* kwargs = fields.find("chat_template_kwargs")) {
-    if (!kwargs->is_object()) return wrong("chat_template_kwargs", "must be an object");
-    input.kwargs = *kwargs;
-  }
-  return input;
-}
-
-Status parse_tool_list(Fields& fields, const chat::ReplyFormat& format, chat::RenderInput& out) {
-  const Json* tools = fields.find("tools");
-  if (!tools || (tools->is_array() && tools->empty())) return {};
-  TENON_TRY(check_tools(*tools));
-  show_tools(*tools, format, out);
-  return {};
-}
 
 Result<ParsedRequest> parse_chat_request(const Json& body, const RequestDefaults& defaults,
                                          const chat::ReplyFormat& format) {
@@ -431,12 +247,21 @@ Result<ParsedRequest> parse_chat_request(const Json& body, const RequestDefaults
   if (format.reasoning == "harmony" || (!out.tools.empty() && out.format.needs_special_tokens())) {
     out.generate.skip_special_tokens = false;  // the markers are among them
   }
-  TENON_TRY(fields.only("functions", {}));
-  TENON_TRY(fields.only("function_call", {}));
+  bool echo = false;
+  TENON_TRY(fields.boolean("echo", echo));
+  if (const Json& last = input.messages.back(); echo && last["role"] == "assistant" && last.contains("content"))
+    out.echoed = last["content"].is_string() ? last["content"] : "";
+  TENON_TRY(fields.only("functions", {Json::array()}));
+  TENON_TRY(fields.only("function_call", {"none"}));
+  TENON_TRY(fields.only("include_reasoning", {true}));
   TENON_TRY(fields.only("modalities", {Json::array({"text"})}));
   TENON_TRY(fields.only("audio", {}));
-  TENON_TRY(fields.only("prediction", {}));
+  // What the reply may be like makes OpenAI's faster, and changes none.
+  if (const Json* text = fields.find("prediction"); text && !text->is_object()) {
+    return wrong("prediction", "must be an object");
+  }
   TENON_TRY(parse_effort(fields, defaults.template_reads_effort, input));
+  TENON_TRY(parse_documents(fields, defaults.template_reads_documents, input));
   TENON_TRY(fields.only("verbosity", {"medium"}));
   TENON_TRY(fields.only("web_search_options", {}));
   TENON_TRY(fields.only("store", {false}));
@@ -445,8 +270,10 @@ Result<ParsedRequest> parse_chat_request(const Json& body, const RequestDefaults
     return wrong("metadata", "must be an object");
   }
   TENON_TRY(fields.only("service_tier", {"auto", "default"}));
+  std::optional<bool> special;
+  TENON_TRY(fields.boolean("add_special_tokens", special));
   TENON_TRY(fields.no_others());
-  out.prompts.push_back({std::move(input)});
+  out.prompts.push_back({std::move(input), special});
   return out;
 }
 
@@ -467,8 +294,11 @@ Result<ParsedRequest> parse_completion_request(const Json& body, const RequestDe
   if (logprobs >= 0) {
     out.logprobs = true;
     out.generate.sampling.top_logprobs = logprobs;
-    if (out.echo) out.generate.prompt_logprobs = logprobs;
+    if (out.echo) out.generate.prompt_logprobs = std::max(logprobs, out.prompt_logprobs);
   }
+  std::optional<bool> special;
+  TENON_TRY(fields.boolean("add_special_tokens", special));
+  for (generate::Prompt& prompt : out.prompts) prompt.add_special_tokens = special;
   TENON_TRY(fields.only("suffix", {""}));
   TENON_TRY(fields.no_others());
   return out;

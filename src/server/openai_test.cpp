@@ -279,7 +279,6 @@ TEST(OpenAiRequest, LogprobsAndEchoOfTextCompletions) {
   EXPECT_EQ(refused(parse_completion_request(with(kText, R"({"logprobs": 21})"))).param, "logprobs");
   EXPECT_EQ(refused(parse_completion_request(with(kText, R"({"logprobs": true})"))).param, "logprobs");
   EXPECT_EQ(refused(parse_completion_request(with(kText, R"({"max_tokens": 0})"))).param, "max_tokens");
-  EXPECT_EQ(refused(parse_chat_request(with(kChat, R"({"echo": true})"))).param, "echo");
 }
 
 TEST(OpenAiRequest, SeveralPrompts) {
@@ -385,15 +384,17 @@ const ReplyIdentity kChatId{.chat = true, .id = "chatcmpl-1", .model = "m", .cre
 const ReplyIdentity kTextId{.chat = false, .id = "cmpl-1", .model = "m", .created = 5};
 
 TEST(OpenAiReply, WholeReplies) {
-  EXPECT_EQ(reply_object(kChatId, {{.text = "hey", .finish_reason = "stop"}}, {3, 4}), Json::parse(R"({
+  EXPECT_EQ(reply_object(kChatId, {{.text = "hey", .finish_reason = "stop", .stop_reason = "x"}}, {3, 4}),
+            Json::parse(R"({
     "id": "chatcmpl-1", "object": "chat.completion", "created": 5, "model": "m",
     "choices": [{"index": 0, "message": {"role": "assistant", "content": "hey", "refusal": null}, "logprobs": null,
-                 "finish_reason": "stop"}],
+                 "finish_reason": "stop", "stop_reason": "x"}],
     "usage": {"prompt_tokens": 3, "completion_tokens": 4, "total_tokens": 7,
               "prompt_tokens_details": {"cached_tokens": 0}}})"));
   EXPECT_EQ(reply_object(kTextId, {{.text = "hey", .finish_reason = "length"}}, {3, 4}), Json::parse(R"({
     "id": "cmpl-1", "object": "text_completion", "created": 5, "model": "m",
-    "choices": [{"index": 0, "text": "hey", "logprobs": null, "finish_reason": "length"}],
+    "choices": [{"index": 0, "text": "hey", "logprobs": null, "finish_reason": "length",
+                 "stop_reason": null}],
     "usage": {"prompt_tokens": 3, "completion_tokens": 4, "total_tokens": 7,
               "prompt_tokens_details": {"cached_tokens": 0}}})"));
 }
@@ -404,8 +405,8 @@ TEST(OpenAiReply, Chunks) {
     "choices": [{"index": 0, "delta": {"role": "assistant", "content": ""}, "logprobs": null,
                  "finish_reason": null}]})"));
   EXPECT_EQ(choice_chunk(kChatId, {.text = "x"})["choices"][0]["delta"], Json::parse(R"({"content": "x"})"));
-  EXPECT_EQ(choice_chunk(kChatId, {.finish_reason = "stop"})["choices"][0], Json::parse(R"({
-    "index": 0, "delta": {}, "logprobs": null, "finish_reason": "stop"})"));
+  EXPECT_EQ(choice_chunk(kChatId, {.finish_reason = "stop", .stop_reason = 7})["choices"][0], Json::parse(R"({
+    "index": 0, "delta": {}, "logprobs": null, "finish_reason": "stop", "stop_reason": 7})"));
   EXPECT_EQ(choice_chunk(kTextId, {.text = "x"}), Json::parse(R"({
     "id": "cmpl-1", "object": "text_completion", "created": 5, "model": "m",
     "choices": [{"index": 0, "text": "x", "logprobs": null, "finish_reason": null}]})"));

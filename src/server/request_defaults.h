@@ -9,8 +9,9 @@ namespace tenon::server {
 
 struct RequestDefaults {
   sampler::SamplingParams sampling;
-  bool template_reads_effort = false;  ///< whether "reasoning_effort" has a meaning for the model
-  bool allow_unknown_fields = false;   ///< of a body and the objects in it; else they are refused by name
+  bool template_reads_effort = false;     ///< whether "reasoning_effort" has a meaning for the model
+  bool template_reads_documents = false;  ///< whether "documents" have one
+  bool allow_unknown_fields = false;      ///< of a body and the objects in it; else they are refused by name
 };
 
 /// Reads temperature, top_k, top_p, min_p and repetition_penalty, as vLLM does; other fields do not matter here. An

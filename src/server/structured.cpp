@@ -227,10 +227,10 @@ Result<std::vector<chat::CallRule>> call_rules(const Json& tools, bool whole) {
   return out;
 }
 
-Result<std::optional<Source>> reply_source(const ParsedRequest& request, bool chat, std::string_view prompt,
+Result<std::optional<Source>> reply_source(const ParsedRequest& request, const generate::EncodedPrompt& prompt,
                                            const generate::Generator& generator) {
   const auto& structure = request.structure;
-  const bool framed = chat && (!request.call_rules.empty() || !request.format.reasoning.empty());
+  const bool framed = prompt.chat && (!request.call_rules.empty() || !request.format.reasoning.empty());
   if (!framed || (!structure && request.call_rules.empty())) return structure;
   const auto marker = [&](std::string_view text) {
     const auto id = generator.tokenizer().token_to_id(text);
@@ -243,9 +243,10 @@ Result<std::optional<Source>> reply_source(const ParsedRequest& request, bool ch
   const chat::ReplyRules rules{.calls = request.call_rules,
                                .must_call = request.tool_choice != ToolChoice::kAuto,
                                .several = request.tool_choice != ToolChoice::kNamed && request.parallel_tool_calls,
-                               .content = std::move(content)};
+                               .content = std::move(content),
+                               .continued = prompt.continued};
   return Source{.kind = Kind::kLark,
-                .text = chat::reply_grammar(request.format, prompt, rules, marker),
+                .text = chat::reply_grammar(request.format, prompt.text, rules, marker),
                 .param = structure ? structure->param : "tools"};
 }
 

@@ -21,7 +21,7 @@ Status parse_structure(Fields& fields, std::optional<grammar::Source>& out);
 Result<std::vector<chat::CallRule>> call_rules(const Json& tools, bool whole = false);
 
 /// The grammar of a reply to this prompt; none: any text will do.
-Result<std::optional<grammar::Source>> reply_source(const ParsedRequest& request, bool chat, std::string_view prompt,
+Result<std::optional<grammar::Source>> reply_source(const ParsedRequest& request, const generate::EncodedPrompt& prompt,
                                                     const generate::Generator& generator);
 
 }  // namespace tenon::server

@@ -1,5 +1,6 @@
 #include "server/tokenize.h"
 
+#include "server/conversation.h"
 #include "server/fields.h"
 #include "server/openai.h"
 
@@ -20,6 +21,8 @@ Result<generate::EncodedPrompt> prompt_of(const Served& served, const chat::Repl
   }
   TENON_ASSIGN(chat::RenderInput input, parse_conversation(fields));
   TENON_TRY(parse_tool_list(fields, format, input));
+  TENON_TRY(fields.only("mm_processor_kwargs", {Json::object()}));
+  TENON_TRY(fields.only("media_io_kwargs", {Json::object()}));
   TENON_TRY(fields.no_others());
   if (!served.generator) return wrong("messages", "are for models that generate text: this one takes a 'prompt'");
   return served.generator->encode({std::move(input)});

@@ -137,7 +137,7 @@ TEST_P(GoldenTest, RenderedChats) {
   if (!std::filesystem::exists(path)) GTEST_SKIP() << "skipped: no chats for it";
   const Json golden = test::load(path);
   for (const auto& item : golden["cases"]) {
-    if (!item.contains("rendered")) continue;
+    if (!item.contains("ids")) continue;  // an error, or made without the tokenizer
     EXPECT_EQ(tokenizer_->encode(item["rendered"].get<std::string>(), false).value(), Ids(item["ids"]));
   }
 }

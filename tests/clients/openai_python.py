@@ -63,6 +63,23 @@ def stop_and_n():
     assert chat(stop=[" "], max_completion_tokens=30).choices[0].finish_reason == "stop"
 
 
+def parameters_of_vllm():
+    # Strict: its fields beside OpenAI's must not make a reply another type.
+    strict = openai.OpenAI(base_url=BASE, api_key="secret", max_retries=0, _strict_response_validation=True)
+    messages = MESSAGES + [{"role": "assistant", "content": " there"}]
+    more = {"continue_final_message": True, "echo": True, "prompt_logprobs": 1, "return_token_ids": True}
+    reply = strict.chat.completions.create(model="tiny", messages=messages, max_tokens=40, temperature=0, stop=["Lily"],
+                                           extra_body=more)
+    choice = reply.choices[0]
+    assert choice.message.content.startswith(" there was") and choice.stop_reason == "Lily", choice
+    assert len(reply.prompt_logprobs) == len(reply.prompt_token_ids) == reply.usage.prompt_tokens
+    assert len(choice.token_ids) == reply.usage.completion_tokens
+    chunks = list(strict.chat.completions.create(model="tiny", messages=MESSAGES, max_tokens=3, stream=True,
+                                                 extra_body={"return_token_ids": True, "bad_words": ["Lily"]}))
+    assert chunks[-1].choices[0].stop_reason is None
+    assert sum(len(getattr(c.choices[0], "token_ids", [])) for c in chunks) == 3
+
+
 def check_call(name, arguments):
     found = json.loads(arguments)
     assert name == "weather" and found["city"] in ("Paris", "Oslo") and found["days"] in (1, 2), arguments
@@ -124,7 +141,7 @@ def asynchronous():
     assert len({reply.choices[0].message.content for reply in asyncio.run(many())}) == 1
 
 
-for test in (models, whole_and_streamed_are_the_same, completions, logprobs, stop_and_n, forced_tool_calls, schemas,
-             errors, asynchronous):
+for test in (models, whole_and_streamed_are_the_same, completions, logprobs, stop_and_n, parameters_of_vllm, forced_tool_calls,
+             schemas, errors, asynchronous):
     test()
     print(f"openai-python: {test.__name__}: ok", flush=True)

@@ -25,6 +25,7 @@ std::vector<Json> requests() {
   add({{"temperature", 1}, {"seed", 6}, {"n", 2}, {"top_p", 0.9}});
   add({{"stop", Json::array({"happy", "park"})}, {"min_tokens", 40}});
   add({{"repetition_penalty", 1.1}});
+  add({{"bad_words", Json::array({" a red ball", "happy"})}});
   add({{"structured_outputs", {{"regex", "( [a-z]{1,5}){5,40}\\."}}}});
   add({{"structured_outputs", {{"choice", Json::array({" Tom had a red ball. Lily and Tom", " Tom ran"})}}}});
   add({{"echo", true}, {"logprobs", 0}, {"max_tokens", 100}});
