@@ -11,6 +11,7 @@ namespace tenon {
 enum class ErrorCode {
   kInvalidArgument,    ///< the input is wrong: 400
   kNotFound,           ///< no such model, file or tensor: 404
+  kTooLong,            ///< a text beyond the model's context: 400
   kUnsupported,        ///< valid, but Tenon cannot do it: 400
   kPermissionDenied,   ///< gated or unauthorised: 401, 403
   kResourceExhausted,  ///< memory, disk, queue: 429, 503

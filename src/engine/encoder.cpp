@@ -68,9 +68,10 @@ Encoder::Encoder(std::shared_ptr<runtime::Executable> executable, Options option
 Status Encoder::check(std::span<const std::int32_t> ids) const {
   if (ids.empty()) return invalid("has no tokens", "input");
   if (ids.size() > static_cast<std::size_t>(options_.max_length)) {
-    return invalid("has " + std::to_string(ids.size()) + " tokens, but this model takes at most " +
-                       std::to_string(options_.max_length) + ": shorten or split it",
-                   "input");
+    return fail(ErrorCode::kTooLong,
+                "has " + std::to_string(ids.size()) + " tokens, but this model takes at most " +
+                    std::to_string(options_.max_length) + ": shorten or split it",
+                "input");
   }
   for (const std::int32_t id : ids) {
     if (id >= 0 && id < options_.vocab_size) continue;

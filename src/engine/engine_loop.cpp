@@ -73,9 +73,10 @@ Status EngineLoop::check(const Request& request) const {
   if (length == 0) return invalid("the prompt has no tokens", "prompt");
   if (length + std::min<std::int64_t>(request.max_tokens, 1) > options_.max_length) {
     // Clients know by these words, which are OpenAI's and vLLM's, that they must shorten what they send.
-    return invalid("the prompt has " + std::to_string(length) + " tokens, but this model's maximum context length is " +
-                       std::to_string(options_.max_length) + " tokens with the reply: shorten it",
-                   "prompt");
+    return fail(ErrorCode::kTooLong,
+                "the prompt has " + std::to_string(length) + " tokens, but this model's maximum context length is " +
+                    std::to_string(options_.max_length) + " tokens with the reply: shorten it",
+                "prompt");
   }
   const std::int64_t vocab_size = executable_->vocab_size();
   for (const std::int32_t id : request.prompt) {

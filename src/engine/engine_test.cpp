@@ -42,7 +42,7 @@ TEST(Engine, TheContextLimitsPromptAndReply) {
   };
   const auto refused = submit(100);
   ASSERT_FALSE(refused);
-  EXPECT_EQ(refused.error().code, ErrorCode::kInvalidArgument);
+  EXPECT_EQ(refused.error().code, ErrorCode::kTooLong);
   EXPECT_THAT(refused.error().message,
               HasSubstr("has 100 tokens, but this model's maximum context length is 100 tokens"));
   const auto reply = collector.wait(*submit(90));

@@ -86,7 +86,7 @@ TEST_F(EmbedderTest, WhatIsWrongSaysWhich) {
   EXPECT_EQ(error({.inputs = {Ids{}}}).message, "the input has no tokens");
   EXPECT_THAT(error({.inputs = {"A", Ids{97}}}).message, HasSubstr("input[1] has the token id 97"));
   const Error longer = error({.inputs = {"ABCDEFG"}});
-  EXPECT_EQ(longer.code, ErrorCode::kInvalidArgument);
+  EXPECT_EQ(longer.code, ErrorCode::kTooLong);
   EXPECT_EQ(longer.param, "input");
   EXPECT_THAT(longer.message, HasSubstr("has 9 tokens, but this model takes at most 8: shorten or split it, or set "
                                         "truncate_prompt_tokens to -1"));

@@ -112,6 +112,7 @@ Json usage_chunk(const ReplyIdentity& identity, Usage usage) {
 int http_status(const Error& error) {
   switch (error.code) {
     case ErrorCode::kInvalidArgument:
+    case ErrorCode::kTooLong:
     case ErrorCode::kUnsupported:
       return 400;
     case ErrorCode::kPermissionDenied:
@@ -140,6 +141,7 @@ Json error_object(int status, const Error& error) {
   const char* code = status == 401 ? "invalid_api_key" : status == 429 ? "queue_full" : nullptr;
   if (status == 404 && error.param == "model") code = "model_not_found";
   if (error.code == ErrorCode::kUnsupported) code = "unsupported_parameter";
+  if (error.code == ErrorCode::kTooLong) code = "context_length_exceeded";
   return {{"error",
            {{"message", error.message},
             {"type", type},

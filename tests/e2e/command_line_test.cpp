@@ -248,6 +248,7 @@ TEST(CommandLine, TheContextIsNoLongerThanTheCache) {
   const HttpReply refused = post(server.port(), "/v1/completions", body);
   EXPECT_EQ(refused.status, 400);
   EXPECT_THAT(refused.body, HasSubstr("maximum context length is " + std::to_string(length)));
+  EXPECT_EQ(refused.json()["error"]["code"], "context_length_exceeded");
   body = {{"model", "tiny"}, {"prompt", {1}}, {"max_tokens", 1000}, {"ignore_eos", true}};
   EXPECT_EQ(post(server.port(), "/v1/completions", body).json()["usage"]["total_tokens"], length);
   EXPECT_EQ(request(server.port(), "GET", "/tokenizer_info").json()["model_max_length"], length);
