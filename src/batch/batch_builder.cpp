@@ -34,7 +34,7 @@ void BatchBuilder::add(const Row& row) {
   const std::int64_t count = static_cast<std::int64_t>(row.tokens.size()) + drafted, logits = row.logits + drafted;
   const auto first = static_cast<std::int64_t>(token_ids_.size());
   const std::int64_t end = row.start + count;
-  TENON_CHECK(count > 0 && !row.tokens.empty() && row.start >= 0 && end <= std::numeric_limits<std::int32_t>::max());
+  TENON_CHECK(!row.tokens.empty() && row.start >= 0 && end <= std::numeric_limits<std::int32_t>::max());
   TENON_CHECK(first + count <= limits_.max_total_tokens, "too many tokens in a batch");
   TENON_CHECK(static_cast<int>(row_pages_.size()) < limits_.max_rows, "too many rows in a batch");
   TENON_CHECK(row.logits >= 0 && logits <= count);

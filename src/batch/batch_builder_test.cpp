@@ -71,7 +71,7 @@ TEST_F(BatchBuilderDeathTest, LimitsAreChecked) {
   const std::vector<std::int32_t> nine(9), one(1);
   BatchBuilder builder(kLimits);
   EXPECT_DEATH(builder.add({.tokens = nine, .start = 0, .pages = &a}), "too many tokens");
-  EXPECT_DEATH(builder.add({.tokens = {}, .start = 0, .pages = &a}), "count > 0");
+  EXPECT_DEATH(builder.add({.tokens = {}, .start = 0, .pages = &a}), "!row.tokens.empty\\(\\)");
   EXPECT_DEATH(builder.add({.tokens = one, .start = 2 * kPageTokens, .pages = &a}), "without pages");
   EXPECT_DEATH(builder.add({.tokens = one, .start = 2 * kPageTokens, .pages = &longer}), "longer than the context");
   EXPECT_DEATH(builder.add({.tokens = one, .start = 0, .pages = &a, .logits = 2}), "logits");

@@ -64,6 +64,9 @@ TEST_P(Speculation, DrawsWhatIsDrawnWithout) {
   EXPECT_GT(stats.accepted_tokens, 50);
   EXPECT_GT(stats.draft_tokens, stats.accepted_tokens);
   EXPECT_GE(stats.draft_tokens, stats.drafts);
+  if (s.pages < 10) {
+    EXPECT_GT(stats.preemptions, 0);
+  }
 }
 
 INSTANTIATE_TEST_SUITE_P(Shapes, Speculation,
