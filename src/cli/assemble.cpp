@@ -9,6 +9,11 @@
 namespace tenon::cli {
 namespace {
 
+// What is free but for the weights that are still to be packed.
+std::int64_t free_memory(const runtime::Executable& executable) {
+  return std::max<std::int64_t>(0, static_cast<std::int64_t>(available_memory()) - executable.unpacked_bytes());
+}
+
 std::int64_t pages_for(std::int64_t tokens) { return (tokens + tensor::kPageTokens - 1) / tensor::kPageTokens; }
 
 // As many pages as full batches of full contexts could use, but no more than half of the free memory.
@@ -21,15 +26,15 @@ Result<std::int64_t> choose_pages(const ModelOptions& options, const runtime::Ex
                      std::to_string(tensor::kPageTokens) + " tokens, which takes " + std::to_string(page_bytes) +
                      " bytes");
     }
-    if (static_cast<std::size_t>(bytes) > available_memory()) {
+    if (bytes > free_memory(executable)) {
       return fail(ErrorCode::kResourceExhausted, "--kv-cache-memory " + options.kv_cache_memory + " needs " +
                                                      std::to_string(bytes >> 20) + " MiB, but only " +
-                                                     std::to_string(available_memory() >> 20) + " MiB are free");
+                                                     std::to_string(free_memory(executable) >> 20) + " MiB are free");
     }
     return bytes / page_bytes;
   }
   const std::int64_t useful = options.max_batch_size * pages_for(max_length);
-  const std::int64_t affordable = static_cast<std::int64_t>(available_memory() / 2) / page_bytes;
+  const std::int64_t affordable = free_memory(executable) / 2 / page_bytes;
   if (affordable < 1) {
     return fail(ErrorCode::kResourceExhausted, "too little memory for the KV cache: one page of " +
                                                    std::to_string(tensor::kPageTokens) + " tokens takes " +
@@ -138,6 +143,7 @@ Result<Assembly> assemble(ModelOptions options, bool need_text) {
 
 Result<Assembly> assemble_any(ModelOptions options) {
   const TimePoint begin = std::chrono::steady_clock::now();
+  options.load.pack_later = true;
   TENON_ASSIGN(Assembly out, load_model(options, true));
   if (!out.model.embedding) {
     TENON_TRY(start_engine(out, options, true, begin));

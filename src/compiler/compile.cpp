@@ -73,7 +73,10 @@ Result<std::shared_ptr<runtime::Executable>> compile(const graph::Graph& graph, 
   TENON_ASSIGN(Prepared prepared, prepare(graph, weights, options));
   runtime::Plan plan = make_plan(prepared.lowered, options);
   TENON_TRY(check_memory(plan));
-  TENON_ASSIGN(runtime::Weights packed, pack_weights(prepared.lowered, weights, pool));
+  // Until all is packed, the file's pages are read again and again: they must stay in memory beside the packed ones.
+  const bool later =
+      options.pack_later && static_cast<std::size_t>(2 * plan.weight_bytes + plan.arena_bytes) <= available_memory();
+  TENON_ASSIGN(runtime::Weights packed, pack_weights(prepared.lowered, weights, later, pool));
   return runtime::make_executable(std::move(plan), std::move(packed), pool.size());
 }
 

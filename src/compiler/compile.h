@@ -1,6 +1,7 @@
 // Graph -> Executable: passes, lowering, memory plan, weight packing.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -23,6 +24,9 @@ class WeightProvider {
   /// A vector is one row. Asked for when it is packed.
   virtual Result<tensor::RowView> weight(const std::string& name) = 0;
   virtual void release(const std::string& name) = 0;  ///< packed: its pages may go; it stays readable
+  /// release() for times at which the provider may be gone; weight(name), handed out before, keeps what it needs. Null
+  /// where its rows do not lie in a mapped file as they are: such are packed at once.
+  virtual std::function<void()> release_later(const std::string&) { return {}; }
 };
 
 struct CompileOptions {
@@ -31,6 +35,8 @@ struct CompileOptions {
   /// What a matmul weight is stored as: kBF16 or kF32. Quantized weights keep their own format unless `dequantize`.
   tensor::DType float_dtype = tensor::DType::kBF16;
   bool dequantize = false;
+  /// Leaves to Executable::pack_more() what lies in mapped files, where memory is plenty.
+  bool pack_later = false;
   bool taps = false;                         ///< keep tapped values (more arena)
   std::vector<std::string> disabled_passes;  ///< beside those of TENON_DISABLE_PASSES=a,b
 };

@@ -49,7 +49,8 @@ Result<std::unique_ptr<Engine>> Engine::create(std::shared_ptr<runtime::Executab
   const auto bytes = static_cast<std::size_t>(options.num_pages) * page_bytes;
   const std::string purpose = "the KV cache of " + std::to_string(options.num_pages) + " pages (" +
                               std::to_string(options.num_pages * tensor::kPageTokens) + " tokens)";
-  if (const std::size_t available = available_memory(); bytes > available) {
+  const std::size_t free = available_memory(), promised = static_cast<std::size_t>(executable->unpacked_bytes());
+  if (const std::size_t available = free - std::min(free, promised); bytes > available) {
     return fail(ErrorCode::kResourceExhausted, purpose + " needs " + mebibytes(bytes) + ", but only " +
                                                    mebibytes(std::max<std::size_t>(available, 1)) +
                                                    " of memory are free: give the KV cache less");

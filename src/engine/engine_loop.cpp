@@ -187,12 +187,35 @@ Stats EngineLoop::stats() const {
 // -- the engine thread
 
 void EngineLoop::loop() {
-  while (wait_for_work()) step();
+  while (wait_for_work()) {
+    const TimePoint begin = clock_();
+    step();
+    if (executable_->unpacked_bytes() > 0) pack(begin);
+  }
   end_all();
+}
+
+// Two thirds of the time go to packing: replies go on meanwhile, and all of the model is packed soon.
+void EngineLoop::pack(TimePoint begin) {
+  const TimePoint now = clock_();
+  const double seconds = 2 * seconds_between(begin, now);
+  do {
+    pack_piece();
+  } while (executable_->unpacked_bytes() > 0 && seconds_between(now, clock_()) < seconds);
+}
+
+void EngineLoop::pack_piece() {
+  executable_->pack_more(pool_);
+  if (executable_->unpacked_bytes() == 0) TENON_LOG_INFO("all weights are packed: from here on it runs at full speed");
 }
 
 bool EngineLoop::wait_for_work() {
   std::unique_lock lock(mutex_);
+  while (!stopping_ && scheduler_.idle() && executable_->unpacked_bytes() > 0) {
+    lock.unlock();
+    pack_piece();
+    lock.lock();
+  }
   wake_.wait(lock, [this] { return stopping_ || !scheduler_.idle(); });
   return !stopping_;
 }

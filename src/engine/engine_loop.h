@@ -74,6 +74,8 @@ class EngineLoop final : public Engine {
   };
 
   void loop();
+  void pack(TimePoint begin);
+  void pack_piece();
   bool wait_for_work();
   void step();
   std::span<const scheduler::Work> schedule();

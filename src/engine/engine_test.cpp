@@ -85,6 +85,40 @@ TEST(Engine, OptionsBeyondTheExecutableAreRefused) {
   EXPECT_EQ((*Engine::create(model, good, 1))->options().max_length, 128);
 }
 
+TEST(Engine, PacksWeightsWhileNothingIsToBeDone) {
+  const auto model = std::make_shared<FakeExecutable>();
+  model->unpacked = 100;
+  const auto engine = make(model, {.num_pages = 10});
+  for (int i = 0; i < 6000 && model->unpacked > 0; ++i) std::this_thread::sleep_for(10ms);
+  EXPECT_EQ(model->unpacked, 0);
+}
+
+TEST(Engine, RepliesGoOnWhileWeightsArePacked) {
+  Collector collector;
+  const auto model = std::make_shared<FakeExecutable>();
+  model->unpacked = 100;
+  Gate idle;
+  // The first piece, of an engine without requests, waits until there is one.
+  model->before_pack = [&] {
+    if (model->unpacked == 100) idle.pass();
+  };
+  std::vector<std::int64_t> unpacked;  // at each step
+  model->before_run = [&] { unpacked.push_back(model->unpacked); };
+  {
+    const auto engine = make(model, {.num_pages = 10});
+    idle.wait_for_arrival(1);
+    const sampler::SamplingParams greedy{.temperature = 0};
+    const auto id = *engine->submit({.prompt = {1, 2}, .sampling = greedy, .max_tokens = 20}, collector.sink());
+    idle.open();
+    EXPECT_EQ(collector.wait(id).tokens, fake_reply({1, 2}, greedy, 20));
+  }
+  ASSERT_EQ(unpacked.size(), 20u);
+  EXPECT_EQ(unpacked.front(), 90) << "a request waits for no more than the piece at hand";
+  for (std::size_t i = 1; i < unpacked.size(); ++i) {
+    EXPECT_TRUE(unpacked[i] < unpacked[i - 1] || unpacked[i] == 0) << "each step is followed by a piece";
+  }
+}
+
 TEST(Engine, SaysHowMuchMemoryItsCacheNeeds) {
   const auto engine =
       Engine::create(std::make_shared<FakeExecutable>(), {.num_pages = std::numeric_limits<std::int32_t>::max()}, 1);

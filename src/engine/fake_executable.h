@@ -53,6 +53,15 @@ class FakeExecutable final : public runtime::Executable {
   double matmul_flops(std::int64_t, std::int64_t) const override { return 0; }
   std::vector<runtime::Tap> taps() const override { return {}; }
 
+  /// Bytes that are still to be packed, ten a call.
+  std::atomic<std::int64_t> unpacked{0};
+  std::function<void()> before_pack;  ///< called on the engine thread
+  std::int64_t unpacked_bytes() const override { return unpacked; }
+  void pack_more(ThreadPool&) override {
+    if (before_pack) before_pack();
+    unpacked -= 10;
+  }
+
   std::span<float> run(const tensor::Batch& batch, std::byte* kv_pages, ThreadPool&) override {
     if (before_run) before_run();
     ++runs;

@@ -41,6 +41,7 @@ struct LoadOptions {
   Task task = Task::kAuto;
   std::vector<std::string> custom_architectures;  ///< folders or .so files; see load_custom_architectures
   bool taps = false;
+  bool pack_later = false;  ///< see compiler::CompileOptions; not for embedding
   std::vector<std::string> disabled_passes;
   /// Looks at the text side of a model, which may be one that `embeds`, before any weight is packed; its error ends the
   /// loading.

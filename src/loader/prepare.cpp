@@ -220,6 +220,7 @@ compiler::CompileOptions PreparedModel::compile_options(const LoadOptions& optio
   result.float_dtype = encoding.float_dtype;
   result.dequantize = encoding.dequantize;
   result.taps = options.taps;
+  result.pack_later = options.pack_later && !embedding;
   result.disabled_passes = options.disabled_passes;
   return result;
 }
@@ -292,6 +293,7 @@ Result<tensor::RowView> CheckpointWeights::weight(const std::string& name) {
   if (binding.experts.empty()) {
     TENON_ASSIGN(tensor::RowView rows,
                  model::transformed(*binding.tensor, binding.transform, binding.file_name, binding.companion));
+    if (rows.owner != nullptr) converted_.insert(name);
     if (rows.owner == nullptr) rows.owner = checkpoint_;
     return rows;
   }
@@ -307,6 +309,7 @@ Result<tensor::RowView> CheckpointWeights::weight(const std::string& name) {
     }
     rows.parts.push_back(part.data);
     owners->push_back(part.owner);
+    if (part.owner != nullptr) converted_.insert(name);
   }
   rows.owner = owners;
   return rows;
@@ -317,6 +320,16 @@ void CheckpointWeights::release(const std::string& name) {
   if (checkpoint_ == nullptr || it == map_.bindings.end()) return;
   checkpoint_->release(it->second.file_name);
   for (const auto& expert : it->second.experts) checkpoint_->release(expert.file_name);
+}
+
+std::function<void()> CheckpointWeights::release_later(const std::string& name) {
+  const auto it = map_.bindings.find(name);
+  if (it == map_.bindings.end() || converted_.contains(name)) return {};
+  std::vector<std::string> names = {it->second.file_name};
+  for (const auto& expert : it->second.experts) names.push_back(expert.file_name);
+  return [checkpoint = checkpoint_, names = std::move(names)] {
+    for (const std::string& file_name : names) checkpoint->release(file_name);
+  };
 }
 
 }  // namespace tenon::loader

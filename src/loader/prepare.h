@@ -1,7 +1,9 @@
 // All of the model path before compilation: files -> config -> architecture -> graph, with the weights found by name.
 #pragma once
 
+#include <functional>
 #include <memory>
+#include <set>
 #include <string>
 
 #include "loader/encoding.h"
@@ -47,12 +49,14 @@ class CheckpointWeights final : public compiler::WeightProvider {
   Result<tensor::DType> dtype(const std::string& name) override;
   Result<tensor::RowView> weight(const std::string& name) override;
   void release(const std::string& name) override;
+  std::function<void()> release_later(const std::string& name) override;
 
  private:
   Result<const model::WeightBinding*> find(const std::string& name) const;
 
   std::shared_ptr<const weights::Checkpoint> checkpoint_;
   const model::WeightMap& map_;
+  std::set<std::string> converted_;  ///< handed out as rows that do not lie in a file
 };
 
 }  // namespace tenon::loader

@@ -49,6 +49,11 @@ class Executable {
   /// Allocates nothing and does not throw.
   virtual std::span<float> run(const tensor::Batch& batch, std::byte* kv_pages, ThreadPool& pool) = 0;
 
+  /// Bytes of weights for which memory is set aside, but not taken yet: pack_more() takes it, a piece of them a call.
+  /// Until then runs are right, to the bit, and slower. Not while run() runs.
+  virtual std::int64_t unpacked_bytes() const { return 0; }
+  virtual void pack_more(ThreadPool&) {}
+
   /// The taps of the last run; empty unless compiled with taps.
   virtual std::vector<Tap> taps() const = 0;
 };

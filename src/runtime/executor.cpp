@@ -1,6 +1,7 @@
 // Runs a plan: one SPMD region a batch, a barrier between phases.
 #include <algorithm>
 #include <numeric>
+#include <utility>
 
 #include "base/check.h"
 #include "runtime/plan.h"
@@ -12,14 +13,19 @@ namespace {
 class PlanExecutable final : public Executable {
  public:
   PlanExecutable(Plan plan, Weights weights, HugeBuffer arena)
-      : plan_(std::move(plan)), weights_(std::move(weights)), arena_(std::move(arena)) {
+      : plan_(std::move(plan)),
+        weights_(std::move(weights)),
+        unpacked_(std::exchange(weights_.unpacked, {})),
+        arena_(std::move(arena)) {
     run_.kernels = &kernels::kernels();
     run_.kv_layout = &plan_.kv_layout;
     run_.tables = weights_.tables.data();
     run_.weights = weights_.packed.data();
     run_.arena = arena_.data();
     run_.scratch_bytes = plan_.scratch_bytes;
-    run_.thread_bytes = plan_.scratch_bytes + plan_.replica_bytes;
+    run_.replica_bytes = plan_.replica_bytes;
+    run_.thread_bytes = plan_.scratch_bytes + plan_.replica_bytes + unpacked_.scratch_bytes();
+    if (unpacked_.bytes() > 0) run_.unpacked = &unpacked_;
   }
 
   Status reserve_threads(int threads) {
@@ -53,6 +59,12 @@ class PlanExecutable final : public Executable {
     first_phase_ += plan_.phases.size();
     pool.run([this, &pool](int thread) { run_thread(thread, pool); });
     return {run_.floats(plan_.logits), static_cast<std::size_t>(batch_.sampled_rows() * plan_.vocab_size)};
+  }
+
+  std::int64_t unpacked_bytes() const override { return unpacked_.bytes(); }
+  void pack_more(ThreadPool& pool) override {
+    unpacked_.pack_more(weights_.packed.data(), pool);
+    if (unpacked_.bytes() == 0) run_.unpacked = nullptr;
   }
 
   std::vector<Tap> taps() const override {
@@ -133,6 +145,7 @@ class PlanExecutable final : public Executable {
 
   Plan plan_;
   Weights weights_;
+  Unpacked unpacked_;
   HugeBuffer arena_, thread_memory_;
   int threads_ = 0;
   Shares shares_;

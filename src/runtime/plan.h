@@ -8,6 +8,7 @@
 #include "base/file.h"
 #include "runtime/executable.h"
 #include "runtime/step.h"
+#include "runtime/unpacked.h"
 
 namespace tenon::runtime {
 
@@ -43,6 +44,7 @@ struct Plan {
 /// The weights that the steps' offsets point into, and the tables in the order of Plan::tables.
 struct Weights {
   HugeBuffer packed;
+  std::vector<MatrixSources> unpacked;  ///< what of them Executable::pack_more() packs
   std::vector<tensor::RowView> tables;
 };
 

@@ -36,6 +36,8 @@ struct PackedPlace {
   std::int64_t replica_offset = 0;
 };
 
+class Unpacked;
+
 /// What a step sees of the run.
 struct Run {
   const kernels::Kernels* kernels = nullptr;
@@ -43,10 +45,11 @@ struct Run {
   const tensor::KvLayout* kv_layout = nullptr;
   const tensor::RowView* tables = nullptr;  ///< embedding tables
   const std::byte* weights = nullptr;
+  const Unpacked* unpacked = nullptr;  ///< weights that are not, or not all, packed; null: none
   std::byte* arena = nullptr;
   std::byte* kv_pages = nullptr;
-  std::byte* thread_memory = nullptr;  ///< each thread's scratch, then its replicas
-  std::int64_t scratch_bytes = 0, thread_bytes = 0;
+  std::byte* thread_memory = nullptr;  ///< each thread's scratch, its replicas, its scratch for unpacked weights
+  std::int64_t scratch_bytes = 0, replica_bytes = 0, thread_bytes = 0;
 
   std::int64_t rows(Rows rows) const { return rows == Rows::kTokens ? batch->total_tokens() : batch->sampled_rows(); }
   float* floats(const Place& place, std::int64_t row = 0) const {
@@ -54,6 +57,7 @@ struct Run {
   }
   const float* vector(std::int64_t offset) const { return reinterpret_cast<const float*>(weights + offset); }
   std::byte* scratch(int thread) const { return thread_memory + thread * thread_bytes; }
+  std::byte* unpacked_scratch(int thread) const { return scratch(thread) + scratch_bytes + replica_bytes; }
   std::byte* packed(const PackedPlace& place, int thread) const {
     if (rows(place.rows) > place.replicated_rows) return arena + place.offset;
     return scratch(thread) + scratch_bytes + place.replica_offset;

@@ -21,6 +21,15 @@ inline std::vector<std::string> cases_with(const std::vector<std::string>& files
   return out;
 }
 
+/// Checkpoints of models that generate.
+inline std::vector<std::string> generative_cases() {
+  std::vector<std::string> cases = cases_with({"config.json", "model.safetensors"});
+  std::erase_if(cases, [](const std::string& name) {
+    return name.starts_with("bert/") || name.starts_with("mpnet/") || name.starts_with("qwen3/embed");
+  });
+  return cases;
+}
+
 /// A path as a part of a test's name.
 inline std::string name_of(std::string path) {
   for (char& c : path) {

@@ -57,6 +57,25 @@ TEST_P(Invariance, AloneInABatchInChunksAndWithAnyThreads) {
   fs::remove(path);
 }
 
+TEST_P(Invariance, WhileWeightsAreStillBeingPacked) {
+  const std::string path = write_gguf(GetParam());
+  const std::string encoding = std::strcmp(GetParam(), "F32") == 0 ? "float32" : "";
+  const auto packed = Runner::load({.model = path, .quantization_encoding = encoding}, 2);
+  ASSERT_TRUE(packed) << packed.error().message;
+  const std::vector<Ids> prompts = random_prompts(static_cast<int>((*packed)->vocab()));
+  const std::vector<Logits> expected = (*packed)->run(prompts, 512);
+  const auto later = Runner::load({.model = path, .quantization_encoding = encoding, .pack_later = true}, 2);
+  ASSERT_TRUE(later) << later.error().message;
+  runtime::Executable& executable = *(*later)->model().executable;
+  ThreadPool pool(2);
+  EXPECT_GT(executable.unpacked_bytes(), 0);
+  for (; executable.unpacked_bytes() > 0; executable.pack_more(pool)) {
+    EXPECT_TRUE((*later)->run(prompts, 512) == expected) << executable.unpacked_bytes() << " bytes to be packed";
+  }
+  EXPECT_TRUE((*later)->run(prompts, 512) == expected);
+  fs::remove(path);
+}
+
 INSTANTIATE_TEST_SUITE_P(Formats, Invariance,
                          testing::Values("F32", "BF16", "Q8_0", "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q4_K", "Q5_K", "Q6_K",
                                          "MXFP4"),

@@ -71,15 +71,6 @@ TEST_P(Speculation, ChangesNoBit) {
   }
 }
 
-// Those that generate have logits in their reference.
-std::vector<std::string> generative_cases() {
-  std::vector<std::string> cases = cases_with({"config.json", "model.safetensors"});
-  std::erase_if(cases, [](const std::string& name) {
-    return name.starts_with("bert/") || name.starts_with("mpnet/") || name.starts_with("qwen3/embed");
-  });
-  return cases;
-}
-
 INSTANTIATE_TEST_SUITE_P(Families, Speculation, testing::ValuesIn(generative_cases()),
                          [](const auto& test) { return name_of(test.param); });
 

@@ -14,7 +14,7 @@ Result<Lowered> lower(const Graph& graph, const PassContext& context, const Comp
 /// Steps → phases and arena offsets.
 runtime::Plan make_plan(Lowered lowered, const CompileOptions& options);
 
-/// Packs the weights, one after another, in parallel on the pool.
-Result<runtime::Weights> pack_weights(const Lowered& lowered, WeightProvider& provider, ThreadPool& pool);
+/// Packs the weights, one after another, in parallel on the pool. `later`: those in mapped files stay unpacked.
+Result<runtime::Weights> pack_weights(const Lowered& lowered, WeightProvider& provider, bool later, ThreadPool& pool);
 
 }  // namespace tenon::compiler

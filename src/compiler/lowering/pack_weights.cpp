@@ -1,6 +1,5 @@
 // Weights → kernel order, tensor by tensor, so that no more than one tensor lies in memory twice.
 #include <algorithm>
-#include <array>
 #include <cstring>
 
 #include "base/file.h"
@@ -21,37 +20,31 @@ Result<tensor::RowView> fetch(WeightProvider& provider, const std::string& name,
 
 constexpr std::int64_t kHugePage = std::int64_t{2} << 20;
 
-// Row pointers of one panel of one source, whose rows end before `last`; null from there on.
-void pack_one(const tensor::RowView& rows, tensor::DType dtype, std::int64_t first, std::int64_t last, std::byte* out) {
-  std::array<const std::byte*, kernels::kPanel> pointers{};
-  for (std::int64_t i = first; i < std::min(last, first + kernels::kPanel); ++i) {
-    pointers[static_cast<std::size_t>(i - first)] = rows.row(i);
-  }
-  kernels::kernels().pack_panel(dtype, rows.k, rows.dtype, pointers.data(), out);
-}
-
-Status pack_matrix(const MatrixRecipe& recipe, WeightProvider& provider, ThreadPool& pool, std::byte* base) {
-  std::int64_t begin = 0;  // panel of the whole matrix where this source starts
+// Packs the sources one after another, or leaves them in `sources` if the first lies in a mapped file.
+Status pack_matrix(const MatrixRecipe& recipe, WeightProvider& provider, ThreadPool& pool, bool later,
+                   runtime::Weights& weights) {
+  runtime::MatrixSources matrix{
+      .place = recipe.place, .experts = recipe.experts, .alternate = recipe.alternate, .sources = {}};
+  for (const std::int64_t size : recipe.sizes) matrix.sources.push_back({.rows = {}, .size = size, .release = {}});
   for (std::size_t s = 0; s < recipe.weights.size(); ++s) {
-    TENON_ASSIGN(const tensor::RowView rows,
-                 fetch(provider, recipe.weights[s], recipe.experts * recipe.sizes[s], recipe.place.k));
-    const std::int64_t size = recipe.sizes[s], panels = (size + kernels::kPanel - 1) / kernels::kPanel;
+    runtime::MatrixSources::Source& source = matrix.sources[s];
+    TENON_ASSIGN(source.rows, fetch(provider, recipe.weights[s], recipe.experts * source.size, recipe.place.k));
+    if (later) source.release = provider.release_later(recipe.weights[s]);
+    if (s == 0) later = source.release != nullptr;
+    if (later) continue;
+    const std::int64_t panels = recipe.experts * source.panels();
     // About a huge page at a time: two threads that first touch one page at the same moment both have it zeroed.
-    const std::int64_t grain =
-        std::clamp<std::int64_t>(kHugePage / recipe.place.panel_bytes, 1,
-                                 std::max<std::int64_t>(1, recipe.experts * panels / (2 * pool.size())));
-    pool.parallel_for(recipe.experts * panels, grain, [&](std::int64_t from, std::int64_t to) {
-      for (std::int64_t i = from; i < to; ++i) {
-        const std::int64_t expert = i / panels, p = i % panels;
-        const std::int64_t in_expert = recipe.alternate ? 2 * p + static_cast<std::int64_t>(s) : begin + p;
-        const std::int64_t target = expert * recipe.place.panels() + in_expert;
-        pack_one(rows, recipe.place.dtype, expert * size + p * kernels::kPanel, (expert + 1) * size,
-                 base + recipe.place.offset + target * recipe.place.panel_bytes);
+    const std::int64_t grain = std::clamp<std::int64_t>(kHugePage / recipe.place.panel_bytes, 1,
+                                                        std::max<std::int64_t>(1, panels / (2 * pool.size())));
+    pool.parallel_for(panels, grain, [&](std::int64_t begin, std::int64_t end) {
+      for (std::int64_t i = begin; i < end; ++i) {
+        matrix.pack(s, i, weights.packed.data() + recipe.place.offset + matrix.target(s, i) * recipe.place.panel_bytes);
       }
     });
-    begin += panels;
+    source.rows = {};
     provider.release(recipe.weights[s]);
   }
+  if (later) weights.unpacked.push_back(std::move(matrix));
   return {};
 }
 
@@ -79,7 +72,7 @@ Status pack_vector(const VectorRecipe& recipe, WeightProvider& provider, std::by
 
 }  // namespace
 
-Result<runtime::Weights> pack_weights(const Lowered& lowered, WeightProvider& provider, ThreadPool& pool) {
+Result<runtime::Weights> pack_weights(const Lowered& lowered, WeightProvider& provider, bool later, ThreadPool& pool) {
   runtime::Weights weights;
   const auto bytes = static_cast<std::size_t>(std::max<std::int64_t>(64, lowered.weight_bytes));
   TENON_ASSIGN(weights.packed, HugeBuffer::allocate(bytes, "packed weights"));
@@ -89,7 +82,7 @@ Result<runtime::Weights> pack_weights(const Lowered& lowered, WeightProvider& pr
   const auto size = [](const MatrixRecipe* recipe) { return recipe->experts * recipe->place.n * recipe->place.k; };
   std::ranges::stable_sort(order, std::ranges::greater(), size);
   for (const MatrixRecipe* recipe : order) {
-    TENON_TRY(pack_matrix(*recipe, provider, pool, weights.packed.data()));
+    TENON_TRY(pack_matrix(*recipe, provider, pool, later, weights));
   }
   for (const VectorRecipe& recipe : lowered.vectors) TENON_TRY(pack_vector(recipe, provider, weights.packed.data()));
   // Rows of embedding tables are looked up where they lie: of a tied one the pages were released, and those come back

@@ -115,25 +115,20 @@ std::int64_t ExpertMatmulStep::items(const Run& run) const {
   return *Grouping(run, data_.grouping).active_count * items_of_expert();
 }
 
-void ExpertMatmulStep::execute(const Run& run, std::int64_t begin, std::int64_t end, int) const {
+void ExpertMatmulStep::execute(const Run& run, std::int64_t begin, std::int64_t end, int thread) const {
   const Grouping g(run, data_.grouping);
   const MatrixPlace& w = data_.weight;
   const std::int64_t size = items_of_expert();
   for (std::int64_t item = begin; item < end;) {
     const std::int64_t expert = g.active[item / size], in_expert = item % size;
     const std::int64_t count = std::min(size - in_expert, end - item);
-    const kernels::MatmulTask task{.weight = {.dtype = w.dtype,
-                                              .n = w.n,
-                                              .k = w.k,
-                                              .panel_bytes = w.panel_bytes,
-                                              .data = run.weights + w.offset + expert * w.bytes()},
-                                   .layout = run.kernels->activation_layout(w.dtype, g.rows(expert), w.k),
+    const kernels::MatmulTask task{.layout = run.kernels->activation_layout(w.dtype, g.rows(expert), w.k),
                                    .activations = run.arena + data_.x.offset + g.begin[expert] * data_.x.row_bytes,
                                    .y = run.floats(data_.out, g.begin[expert]),
                                    .ldy = data_.out.stride,
                                    .bias = data_.bias ? run.vector(*data_.bias) + expert * w.n : nullptr,
                                    .epilogue = data_.epilogue};
-    run.kernels->matmul(task, in_expert * panels_of_item(), (in_expert + count) * panels_of_item());
+    multiply(run, w, expert, task, in_expert * panels_of_item(), (in_expert + count) * panels_of_item(), thread);
     item += count;
   }
 }

@@ -25,23 +25,18 @@ std::string HeadMatmulStep::describe() const {
       .append(arrow({data_.x.heads, w.n, w.k}, {.offset = data_.x.offset, .stride = w.k}, data_.out));
 }
 
-void HeadMatmulStep::execute(const Run& run, std::int64_t begin, std::int64_t end, int) const {
+void HeadMatmulStep::execute(const Run& run, std::int64_t begin, std::int64_t end, int thread) const {
   const MatrixPlace& w = data_.weight;
   const kernels::ActivationLayout layout = data_.x.layout(run);
   for (std::int64_t item = begin; item < end;) {
     const std::int64_t head = item / w.panels(), panel = item % w.panels();
     const std::int64_t count = std::min(w.panels() - panel, end - item);
     const kernels::MatmulTask task{
-        .weight = {.dtype = w.dtype,
-                   .n = w.n,
-                   .k = w.k,
-                   .panel_bytes = w.panel_bytes,
-                   .data = run.weights + w.offset + head * w.bytes()},
         .layout = layout,
         .activations = run.arena + data_.x.offset + head * HeadOperandPlace::head_bytes(layout),
         .y = run.floats(data_.out) + head * w.n,
         .ldy = data_.out.stride};
-    run.kernels->matmul(task, panel, panel + count);
+    multiply(run, w, head, task, panel, panel + count, thread);
     item += count;
   }
 }

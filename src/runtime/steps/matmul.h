@@ -14,6 +14,11 @@ struct MatrixPlace {
   std::int64_t bytes() const { return panels() * panel_bytes; }
 };
 
+/// run.kernels->matmul of panels [begin, end) of the weight's matrix `part` (expert or head; they follow one another).
+/// `task` is complete but for its weight.
+void multiply(const Run& run, const MatrixPlace& weight, std::int64_t part, kernels::MatmulTask task,
+              std::int64_t begin, std::int64_t end, int thread);
+
 /// y = x · wᵀ and an epilogue. An item is a panel, or a pair of them for the gated epilogues.
 class MatmulStep final : public Step {
  public:
