@@ -1,0 +1,16 @@
+// What one request may take of the memory.
+#pragma once
+
+#include <span>
+
+#include "generate/generator.h"
+#include "server/openai.h"
+
+namespace tenon::server {
+
+/// An error where a request asks for so much at once that holding it could stop the process: prompts, bad words and
+/// stop tokens, of which every choice has its own; logprobs of prompts, which are kept until all of them can be shown.
+/// It names the parameter. `prompts` are those of the request.
+Status check_memory(const ParsedRequest& request, std::span<const generate::EncodedPrompt> prompts);
+
+}  // namespace tenon::server
