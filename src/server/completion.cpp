@@ -21,8 +21,11 @@ Error error_of(const generate::Delta& last, const std::string& form) {
       return {ErrorCode::kInternal, "the request failed: " + last.error};
     case engine::FinishReason::kTimeout:
       return {ErrorCode::kDeadlineExceeded, "the reply was not complete within the request's timeout", "timeout"};
-    case engine::FinishReason::kGrammar:
-      return {ErrorCode::kInvalidArgument, last.error, form};
+    case engine::FinishReason::kGrammar: {
+      // With a form too, it may be the bad words that leave nothing.
+      const bool words = last.error.starts_with("'bad_words'");
+      return {ErrorCode::kInvalidArgument, last.error, words ? "bad_words" : form};
+    }
     default:
       return {ErrorCode::kUnavailable, "the server stopped before the reply was complete"};
   }

@@ -354,6 +354,22 @@ TEST_F(CompletionTest, BadWordsThatLeaveNothingAreTheClientsFault) {
   EXPECT_EQ(Json::parse(exchange_->body)["error"]["param"], "bad_words");
 }
 
+TEST_F(CompletionTest, BadWordsThatLeaveNothingOfAFormAreNamedThemselves) {
+  const generate::Generator generator({.engine = engine_, .tokenizer = std::make_shared<Bytes>(), .eos_token_ids = {}});
+  exchange_->deferred = true;
+  for (const auto& [error, param] : {std::pair("'bad_words' leave no token", "bad_words"), {"it grows", "regex"}}) {
+    ParsedRequest request;
+    request.prompts = {{std::string("a")}};
+    request.bad_words = {"a"};
+    request.structure = {.kind = grammar::Kind::kRegex, .text = "a", .param = "regex"};
+    ASSERT_TRUE(Completion::start(generator, std::move(request), {.chat = false}, {}, exchange_, metrics_));
+    exchange_->run_posted();  // the form is compiled
+    engine_->send(engine_->sinks.size() - 1, {.finish = engine::FinishReason::kGrammar, .error = error});
+    exchange_->run_posted();
+    EXPECT_EQ(Json::parse(exchange_->body)["error"]["param"], param);
+  }
+}
+
 TEST_F(CompletionTest, APromptBeyondTheContextIsNotCopiedForEveryChoice) {
   const generate::Generator generator({.engine = engine_, .tokenizer = std::make_shared<Bytes>(), .eos_token_ids = {}});
   const auto begun = [&](std::size_t tokens) {
