@@ -30,6 +30,17 @@ class PluginBuild : public PluginTest {
     write(path / "CMakeLists.txt", "cmake_minimum_required(VERSION 3.25)\nproject(" + name +
                                        " LANGUAGES CXX)\nfind_package(tenon REQUIRED)\n" + rest + "\n");
   }
+  // As if what the cache has under these names was last used long ago; false if it has nothing.
+  static bool age(const std::string& begin) {
+    bool any = false;
+    for (const fs::directory_entry& entry :
+         fs::directory_iterator(fs::path(getenv("XDG_CACHE_HOME")) / "tenon/plugins")) {
+      if (!entry.path().filename().string().starts_with(begin)) continue;
+      fs::last_write_time(entry.path(), fs::file_time_type::clock::now() - std::chrono::hours(24 * 100));
+      any = true;
+    }
+    return any;
+  }
   static void everybody_may_write(const fs::path& path) {
     fs::permissions(path, fs::perms::all, fs::perm_options::replace);
   }
@@ -92,12 +103,26 @@ TEST_F(PluginBuild, WithoutACompilerWhatWasCompiledBefore) {
   EXPECT_EQ(found.status, 0) << found.err;
   EXPECT_THAT(found.out, HasSubstr("Compiled"));
   EXPECT_THAT(found.err, HasSubstr("which one made of the same files before"));
+  // However long ago that was: nothing else could make it again.
+  age("compiled-");
+  EXPECT_EQ(without_compiler().status, 0);
   // One that was chosen must be there.
   setenv("CXX", "no-such-compiler", 1);
   EXPECT_THAT(refusal({path}), HasSubstr("the C++ compiler that CXX names, no-such-compiler, does not run"));
   unsetenv("CXX");
   std::ofstream(path / "arch.cpp", std::ios::app) << "// edited\n";
   EXPECT_THAT(without_compiler().err, none);
+}
+
+TEST_F(PluginBuild, WhatNobodyUsedForLongIsForgottenWhereItCanBeMadeAgain) {
+  const fs::path old = plugin("forgotten", "Forgotten"), other = plugin("other", "Other");
+  ASSERT_EQ(list({old}).status, 0);
+  ASSERT_TRUE(age("forgotten-"));
+  ASSERT_EQ(list({old}).status, 0);  // used again
+  ASSERT_EQ(list({other}).status, 0);
+  ASSERT_TRUE(age("forgotten-"));
+  ASSERT_EQ(list({other}).status, 0);
+  EXPECT_FALSE(age("forgotten-"));
 }
 
 TEST_F(PluginBuild, APipeInPlaceOfASource) {

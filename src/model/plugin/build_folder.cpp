@@ -160,7 +160,7 @@ Result<fs::path> write_export(const fs::path& cache, const std::string& family) 
   return path;
 }
 
-// A library in the cache under the name of what it is made of; being used, it is kept: see prune().
+// A library in the cache under the name of what it is made of; being used, it is kept: see prune_cache().
 bool find_library(const fs::path& library) {
   std::error_code error;
   if (!fs::exists(library, error)) return false;
@@ -246,7 +246,9 @@ Result<std::string> build_folder(const fs::path& folder, const SdkLocation& sdk)
   std::string made_by = compiler.version;
   for (const std::string& word : compiler.words) made_by += word + '\n';
   const fs::path library = cache / (stem + sha256(made_by).substr(0, 16) + ".so");
-  if (find_library(library)) return library.string();
+  const bool known = find_library(library);
+  prune_cache(cache);
+  if (known) return library.string();
 
   flags.emplace_back(compiler.error_limit());
   std::vector<Unit> units;
@@ -306,6 +308,7 @@ Result<std::string> build_cmake_project(const fs::path& folder, const SdkLocatio
     return invalid("the CMakeLists.txt of custom architecture " + folder.string() +
                    " must call tenon_architecture(NAME) once");
   }
+  prune_cache(cache);
   // Kept under the name of its contents: the next process empties the folder while this one may be loading from it.
   TENON_ASSIGN(const std::string bytes, read_file(libraries.front().string(), 1 << 30));
   const fs::path library = cache / (libraries.front().stem().string() + "-" + sha256(bytes) + ".so");

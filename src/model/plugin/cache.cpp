@@ -22,18 +22,6 @@ namespace fs = std::filesystem;
 
 constexpr auto kKept = std::chrono::hours(24 * 30);
 
-// What was not used for a month, be it what a killed compiler left. Locks stay: they are empty, and others may hold
-// them. Another process may do the same: errors do not matter.
-void prune(const fs::path& cache) {
-  std::error_code ignored;
-  const auto oldest = fs::file_time_type::clock::now() - kKept;
-  for (const fs::directory_entry& entry : fs::directory_iterator(cache, ignored)) {
-    if (entry.path().extension() != ".lock" && entry.last_write_time(ignored) < oldest) {
-      fs::remove_all(entry.path(), ignored);
-    }
-  }
-}
-
 }  // namespace
 
 Result<fs::path> plugin_cache() {
@@ -57,8 +45,17 @@ Result<fs::path> plugin_cache() {
   const fs::path canonical = fs::canonical(cache, error);
   if (error) return fail(ErrorCode::kPermissionDenied, "cannot use " + cache.string() + ": " + error.message());
   TENON_TRY(check_trusted(canonical));
-  prune(canonical);
   return canonical;
+}
+
+void prune_cache(const fs::path& cache) {
+  std::error_code ignored;
+  const auto oldest = fs::file_time_type::clock::now() - kKept;
+  for (const fs::directory_entry& entry : fs::directory_iterator(cache, ignored)) {
+    if (entry.path().extension() != ".lock" && entry.last_write_time(ignored) < oldest) {
+      fs::remove_all(entry.path(), ignored);
+    }
+  }
 }
 
 Status publish(const fs::path& temporary, const fs::path& path) {
