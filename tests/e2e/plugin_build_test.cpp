@@ -1,6 +1,10 @@
 // How a plug-in is built: what is no source, CMake projects, whose files they may be, and how long an edit takes.
 #include <gmock/gmock.h>
+#include <sched.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <chrono>
@@ -112,6 +116,29 @@ TEST_F(PluginBuild, WithoutACompilerWhatWasCompiledBefore) {
   unsetenv("CXX");
   std::ofstream(path / "arch.cpp", std::ios::app) << "// edited\n";
   EXPECT_THAT(without_compiler().err, none);
+}
+
+// As in a container whose files are read-only, with what was compiled when its image was made.
+TEST_F(PluginBuild, AReadOnlyCacheIsReadAllTheSame) {
+  const fs::path known = plugin("known", "Known"), edited = plugin("changed", "Changed");
+  ASSERT_EQ(list({known, edited}).status, 0);
+  std::ofstream(edited / "arch.cpp", std::ios::app) << "// edited\n";
+  const fs::path said = folder("said") / "text";
+  const pid_t child = fork();
+  if (child == 0) {
+    const char* cache = getenv("XDG_CACHE_HOME");
+    const bool read_only = unshare(CLONE_NEWNS) == 0 &&
+                           mount("none", "/", nullptr, MS_REC | MS_PRIVATE, nullptr) == 0 &&
+                           mount(cache, cache, nullptr, MS_BIND, nullptr) == 0 &&
+                           mount("none", cache, nullptr, MS_REMOUNT | MS_BIND | MS_RDONLY, nullptr) == 0;
+    if (!read_only) _exit(77);
+    write(said, list({known}).out + list({edited}).err);
+    _exit(0);
+  }
+  int status = 0;
+  ASSERT_EQ(waitpid(child, &status, 0), child);
+  if (WEXITSTATUS(status) == 77) GTEST_SKIP() << "skipped: no mount namespace here";
+  EXPECT_THAT(read_file(said.string()).value_or(""), AllOf(HasSubstr("Known"), HasSubstr("Read-only file system")));
 }
 
 TEST_F(PluginBuild, WhatNobodyUsedForLongIsForgottenWhereItCanBeMadeAgain) {
