@@ -9,8 +9,9 @@
 namespace tenon::server {
 
 /// An error where a request asks for so much at once that holding it could stop the process: prompts, bad words and
-/// stop tokens, of which every choice has its own; logprobs of prompts, which are kept until all of them can be shown.
-/// It names the parameter. `prompts` are those of the request.
-Status check_memory(const ParsedRequest& request, std::span<const generate::EncodedPrompt> prompts);
+/// stop tokens, of which every choice has its own, and its place in the form; logprobs of prompts, which are kept until
+/// all of them can be shown. It names the parameter. `prompts` are those of the request, `form` the bytes of the
+/// grammar that each reply follows (0: none).
+Status check_memory(const ParsedRequest& request, std::span<const generate::EncodedPrompt> prompts, std::size_t form);
 
 }  // namespace tenon::server

@@ -9,8 +9,9 @@ std::vector<generate::EncodedPrompt> prompts(std::size_t count, std::size_t toke
   return std::vector<generate::EncodedPrompt>(count, {.ids = std::vector<std::int32_t>(tokens), .chat = chat});
 }
 
-std::string refused(const ParsedRequest& request, const std::vector<generate::EncodedPrompt>& prompts) {
-  const auto checked = check_memory(request, prompts);
+std::string refused(const ParsedRequest& request, const std::vector<generate::EncodedPrompt>& prompts,
+                    std::size_t form = 0) {
+  const auto checked = check_memory(request, prompts, form);
   return checked ? "" : checked.error().param;
 }
 
@@ -35,6 +36,15 @@ TEST(AnswerLimits, BadWordsAndStopTokensOfAllChoices) {
   EXPECT_EQ(refused(request, prompts(10, 200)), "n");
   request.n = 1;
   EXPECT_EQ(refused(request, prompts(10, 200)), "");
+}
+
+TEST(AnswerLimits, FormsOfAllChoices) {
+  ParsedRequest request;
+  EXPECT_EQ(refused(request, prompts(2048, 1), 16 << 10), "");
+  EXPECT_EQ(refused(request, prompts(2048, 1), (16 << 10) + 1), "prompt");
+  request.n = 128;
+  EXPECT_EQ(refused(request, prompts(1, 1), 256 << 10), "");
+  EXPECT_EQ(refused(request, prompts(2, 1), 256 << 10), "n");
 }
 
 TEST(AnswerLimits, PromptLogprobs) {

@@ -115,8 +115,8 @@ Status Completion::begin(const generate::Generator& generator, ParsedRequest req
     prompts.push_back(std::move(encoded));
   }
   TENON_TRY(check_context(generator, request.generate, prompts));
-  TENON_TRY(check_memory(request, prompts));
   TENON_ASSIGN(auto source, reply_source(request, prompts.front(), generator));
+  TENON_TRY(check_memory(request, prompts, source ? source->text.size() : 0));
   if (!source) return start_choices(generator, request, prompts);
   form_ = source->param;
   // Compiling takes milliseconds, or seconds where the client wants to know: not on the I/O thread.

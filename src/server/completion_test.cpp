@@ -395,6 +395,10 @@ TEST_F(CompletionTest, WhatFillsTheMemoryIsRefused) {
   const auto begun = Completion::start(generator, request_, {.chat = false}, {}, exchange_, metrics_);
   ASSERT_FALSE(begun);
   EXPECT_EQ(begun.error().param, "prompt_logprobs");
+  request_.prompt_logprobs = -1;
+  request_.prompts.assign(200, {std::string("a")});
+  request_.structure = {.kind = grammar::Kind::kRegex, .text = std::string(200000, 'a')};
+  EXPECT_FALSE(Completion::start(generator, request_, {.chat = false}, {}, exchange_, metrics_));
   EXPECT_TRUE(engine_->sinks.empty());
 }
 
