@@ -1,4 +1,6 @@
 #include <gtest/gtest.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <atomic>
 #include <cstdlib>
@@ -58,6 +60,23 @@ TEST(Subprocess, AChildThatIsLeftBehindIsNotWaitedFor) {
   EXPECT_TRUE(end->ok());
   EXPECT_EQ(end->output, "said\n");
   EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(8));
+}
+
+// A machine that has no time for this process must not lose what the child has said.
+TEST(Subprocess, WhatAChildWroteBeforeItsEndIsReadHoweverLate) {
+  int pipe[2];
+  ASSERT_EQ(::pipe(pipe), 0);
+  const std::string said(50000, 'x');
+  const pid_t pid = ::fork();
+  if (pid == 0) ::_exit(::write(pipe[1], said.data(), said.size()) != static_cast<ssize_t>(said.size()));
+  siginfo_t info;
+  ASSERT_EQ(::waitid(P_PID, static_cast<id_t>(pid), &info, WEXITED | WNOWAIT), 0);
+  std::string out;
+  EXPECT_TRUE(read_from_child(pid, pipe[0], std::chrono::steady_clock::now() - std::chrono::seconds(1), out));
+  EXPECT_EQ(out.size(), said.size());
+  ::close(pipe[0]);
+  ::close(pipe[1]);  // held until here: the pipe's end is not what it went by
+  ::waitpid(pid, nullptr, 0);
 }
 
 TEST(Json, NearestName) {

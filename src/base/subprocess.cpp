@@ -31,6 +31,27 @@ bool read_until(int fd, steady_clock::time_point deadline, std::string& out) {
   }
 }
 
+namespace {
+
+// What lies in a pipe now, and no more than it holds: others may go on writing.
+void drain(int fd, std::string& out) {
+  const int size = ::fcntl(fd, F_GETPIPE_SZ);
+  pollfd ready{.fd = fd, .events = POLLIN, .revents = 0};
+  char buffer[4096];
+  for (std::size_t left = size > 0 ? static_cast<std::size_t>(size) : 1 << 16; left > 0;) {
+    const int polled = ::poll(&ready, 1, 0);
+    if (polled < 0 && errno == EINTR) continue;
+    if (polled <= 0) return;
+    const ssize_t n = ::read(fd, buffer, std::min(left, sizeof buffer));
+    if (n < 0 && errno == EINTR) continue;
+    if (n <= 0) return;
+    out.append(buffer, static_cast<std::size_t>(n));
+    left -= static_cast<std::size_t>(n);
+  }
+}
+
+}  // namespace
+
 bool read_from_child(pid_t pid, int fd, steady_clock::time_point deadline, std::string& out) {
   constexpr std::chrono::milliseconds kLook{20};
   for (;;) {
@@ -38,8 +59,12 @@ bool read_from_child(pid_t pid, int fd, steady_clock::time_point deadline, std::
     siginfo_t info{};
     const bool ended =
         ::waitid(P_PID, static_cast<id_t>(pid), &info, WEXITED | WNOHANG | WNOWAIT) == 0 && info.si_pid == pid;
+    if (ended) {
+      drain(fd, out);
+      return true;
+    }
     const auto now = steady_clock::now();
-    if (read_until(fd, std::min(deadline, now + kLook), out) || ended) return true;
+    if (read_until(fd, std::min(deadline, now + kLook), out)) return true;
     if (now >= deadline) return false;
   }
 }

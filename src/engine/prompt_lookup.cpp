@@ -18,15 +18,20 @@ void PromptLookup::reserve(std::size_t length) {
   followed_ = 0;
 }
 
-// Where the kWords tokens before `end` have their place, or would have it.
+// Where the kWords tokens before `end` have their place, or would have it. A client that knows the hash can have a
+// whole prompt ask for the same few slots: after some, others' words are forgotten for these.
 std::int32_t& PromptLookup::slot(std::span<const std::int32_t> tokens, std::size_t end) {
   const std::int32_t* words = tokens.data() + end - kWords;
   std::uint64_t hash = 0;
   for (int i = 0; i < kWords; ++i) hash = (hash ^ static_cast<std::uint32_t>(words[i])) * 0x9E3779B97F4A7C15u;
-  for (std::size_t i = hash >> 32;; ++i) {
+  const std::size_t first = hash >> 32;
+  for (std::size_t i = first; i < first + kMostProbes; ++i) {
     std::int32_t& place = slots_[i & (slots_.size() - 1)];
     if (place == 0 || std::equal(words, words + kWords, tokens.data() + place - kWords)) return place;
   }
+  std::int32_t& place = slots_[first & (slots_.size() - 1)];
+  place = 0;
+  return place;
 }
 
 void PromptLookup::follow(std::span<const std::int32_t> tokens, std::size_t end) {

@@ -25,6 +25,7 @@ class PromptLookup {
   static constexpr int kWords = 3;
   static constexpr int kFirstLength = 2, kMostLength = 64;
   static constexpr int kMostMisses = 6;  ///< 2^kMostMisses tokens is the longest pause
+  static constexpr std::size_t kMostProbes = 64;
 
   void reserve(std::size_t length);
   std::int32_t& slot(std::span<const std::int32_t> tokens, std::size_t end);

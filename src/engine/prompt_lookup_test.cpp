@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <chrono>
+
 namespace tenon::engine {
 namespace {
 
@@ -61,6 +63,30 @@ TEST(PromptLookup, PausesAfterMisses) {
   }
   EXPECT_GT(guesses, 20);
   EXPECT_LT(guesses, 50);
+}
+
+// A client that knows the hash can choose a prompt whose words all want the same few places.
+TEST(PromptLookup, NoPromptTakesLong) {
+  constexpr std::uint64_t kSlots = 1 << 19;  // what 200000 tokens get
+  const auto place = [](const Tokens& tokens, std::int32_t next) {
+    std::uint64_t hash = 0;
+    for (const std::int32_t word : {tokens[tokens.size() - 2], tokens.back(), next}) {
+      hash = (hash ^ static_cast<std::uint32_t>(word)) * 0x9E3779B97F4A7C15u;
+    }
+    return hash >> 32 & (kSlots - 1);
+  };
+  Tokens tokens = {1, 2, 3};
+  std::uint64_t taken = 1;
+  for (std::int32_t next = 0; tokens.size() < 200000; ++next) {
+    if (place(tokens, next) >= taken) continue;
+    tokens.push_back(next);
+    ++taken;
+  }
+  PromptLookup lookup;
+  const auto begin = std::chrono::steady_clock::now();
+  lookup.begin(tokens, 1);
+  EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(1));
+  EXPECT_LE(propose(lookup, tokens).size(), 2u);
 }
 
 }  // namespace

@@ -122,7 +122,12 @@ Result<std::vector<std::vector<std::int32_t>>> Generator::encode_bad_words(
   for (const std::string& word : words) {
     const std::string bare = word.substr(std::min(word.find_first_not_of(" \t\n\r\f\v"), word.size()));
     TENON_ASSIGN(auto ids, parts_.tokenizer->encode(bare, false));
-    if (ids.empty()) return invalid("'bad_words' has a string without any token", "bad_words");
+    if (ids.empty()) {
+      return invalid(
+          "'bad_words' has a string of white space alone, of which words are stripped: 'logit_bias' can forbid its "
+          "tokens",
+          "bad_words");
+    }
     TENON_ASSIGN(auto spaced, parts_.tokenizer->encode(" " + bare, false));
     const bool differs = spaced.size() == ids.size() && spaced.front() != ids.front();
     out.push_back(std::move(ids));

@@ -219,7 +219,10 @@ TEST_F(GeneratorTest, TheRequestsOwnStopsAreTheReason) {
 // As vLLM: with a space before it too, where this makes as many tokens that begin otherwise.
 TEST_F(GeneratorTest, BadWordsAreTokens) {
   EXPECT_THAT(*make().encode_bad_words({"ab", " \tc"}), ElementsAre(ElementsAre('a', 'b'), ElementsAre('c')));
-  EXPECT_EQ(make().encode_bad_words({"a", " "}).error().param, "bad_words");
+  const auto blank = make().encode_bad_words({"a", " \n"});
+  ASSERT_FALSE(blank);
+  EXPECT_EQ(blank.error().param, "bad_words");
+  EXPECT_THAT(blank.error().message, HasSubstr("white space"));
 }
 
 TEST_F(GeneratorTest, DeltasNameTheirTokens) {

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "base/log.h"
+#include "server/answer_limits.h"
 #include "server/logprobs.h"
 #include "server/structured.h"
 
@@ -20,8 +21,11 @@ Error error_of(const generate::Delta& last, const std::string& form) {
       return {ErrorCode::kInternal, "the request failed: " + last.error};
     case engine::FinishReason::kTimeout:
       return {ErrorCode::kDeadlineExceeded, "the reply was not complete within the request's timeout", "timeout"};
-    case engine::FinishReason::kGrammar:
-      return {ErrorCode::kInvalidArgument, last.error, form};
+    case engine::FinishReason::kGrammar: {
+      // With a form too, it may be the bad words that leave nothing.
+      const bool words = last.error.starts_with("'bad_words'");
+      return {ErrorCode::kInvalidArgument, last.error, words ? "bad_words" : form};
+    }
     default:
       return {ErrorCode::kUnavailable, "the server stopped before the reply was complete"};
   }
@@ -37,18 +41,18 @@ Json json_of(const generate::StopReason& reason) {
   return nullptr;
 }
 
-// An entry of "prompt_logprobs" takes some 400 bytes while the answer is made, so that long prompts in many choices
-// would fill the memory.
-constexpr std::int64_t kMaxPromptLogprobs = 1 << 18;
-
-Status check_prompt_logprobs(const ParsedRequest& request, const std::vector<generate::EncodedPrompt>& prompts) {
-  std::int64_t tokens = 0;
-  for (const auto& prompt : prompts) tokens += std::ssize(prompt.ids) * request.n;
-  const std::int64_t entries = tokens * (request.prompt_logprobs + 1);
-  if (entries <= kMaxPromptLogprobs) return {};
-  return invalid("'prompt_logprobs' would make " + std::to_string(entries) + " entries, but an answer may have " +
-                     std::to_string(kMaxPromptLogprobs) + ": ask for fewer, or of less text",
-                 "prompt_logprobs");
+// The engine's refusal of a prompt beyond the context, before it is copied for every choice: a text of 12 MB in 128 of
+// them took 5 GB and 13 s.
+Status check_context(const generate::Generator& generator, const generate::GenerateRequest& request,
+                     const std::vector<generate::EncodedPrompt>& prompts) {
+  const std::int64_t most = generator.engine().options().max_length;
+  const auto longer = [most](const auto& prompt) { return std::ssize(prompt.ids) > most; };
+  const auto found = std::ranges::find_if(prompts, longer);
+  if (found == prompts.end()) return {};
+  generate::GenerateRequest one = request;
+  one.prompt.value = *found;
+  const auto reply = generator.start(std::move(one), [](const generate::Delta&) {});
+  return reply ? Status() : std::unexpected(reply.error());
 }
 
 // Nine letters and digits: Mistral's templates take no other.
@@ -110,8 +114,9 @@ Status Completion::begin(const generate::Generator& generator, ParsedRequest req
     TENON_ASSIGN(generate::EncodedPrompt encoded, generator.encode(std::move(prompt)));
     prompts.push_back(std::move(encoded));
   }
-  TENON_TRY(check_prompt_logprobs(request, prompts));
+  TENON_TRY(check_context(generator, request.generate, prompts));
   TENON_ASSIGN(auto source, reply_source(request, prompts.front(), generator));
+  TENON_TRY(check_memory(request, prompts, source ? source->text.size() : 0));
   if (!source) return start_choices(generator, request, prompts);
   form_ = source->param;
   // Compiling takes milliseconds, or seconds where the client wants to know: not on the I/O thread.
@@ -368,6 +373,7 @@ void Completion::finish() {
     std::vector<ChoiceJson> whole;
     for (Choice& choice : choices_) {
       const Choice& first = first_of_prompt(whole.size());
+      const bool shows_prompt = !identity_.chat || whole.empty();  // a chat's stands beside its choices, once
       whole.push_back({.index = static_cast<int>(whole.size()),
                        .text = std::move(choice.text),
                        .reasoning = std::move(choice.reasoning),
@@ -376,8 +382,8 @@ void Completion::finish() {
                        .finish_reason = choice.finish_reason,
                        .stop_reason = std::move(choice.stop_reason),
                        .token_ids = token_ids_ ? Json(std::move(choice.token_ids)) : Json(),
-                       .prompt_token_ids = first.prompt_token_ids,
-                       .prompt_logprobs = first.prompt_logprobs});
+                       .prompt_token_ids = shows_prompt ? first.prompt_token_ids : Json(),
+                       .prompt_logprobs = shows_prompt ? first.prompt_logprobs : Json()});
     }
     exchange_->respond(200, dump(reply_object(identity_, whole, usage())));
   }

@@ -4,6 +4,10 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <condition_variable>
+#include <deque>
+#include <mutex>
 #include <sstream>
 #include <string_view>
 
@@ -42,7 +46,11 @@ class Template final : public chat::ChatTemplate {
 class FakeEngine final : public engine::Engine {
  public:
   Result<std::vector<engine::RequestId>> submit_all(std::vector<engine::Submission> submissions) override {
+    most_at_once = std::max(most_at_once, submissions.size());
     std::vector<engine::RequestId> ids;
+    for (auto& submission : submissions) {
+      if (submission.request.prompt.size() > kMaxLength) return fail(ErrorCode::kTooLong, "too long", "prompt");
+    }
     for (auto& submission : submissions) {
       sinks.push_back(std::move(submission.sink));
       ids.push_back(sinks.size());
@@ -61,11 +69,13 @@ class FakeEngine final : public engine::Engine {
   }
   void send(std::size_t request, const engine::TokenEvent& event) { (*sinks[request])({&event, 1}); }
 
+  static constexpr int kMaxLength = 100000;
   std::vector<std::shared_ptr<engine::Sink>> sinks;
   std::vector<engine::RequestId> cancelled;
+  std::size_t most_at_once = 0;
 
  private:
-  engine::Options options_;
+  engine::Options options_{.max_length = kMaxLength};
 };
 
 class FakeExchange final : public Exchange {
@@ -75,13 +85,32 @@ class FakeExchange final : public Exchange {
   void send_event(const std::string& data) override { events.push_back(data); }
   void end_events() override { ended = true; }
   void on_hang_up(std::function<void()> f) override { hang_up = std::move(f); }
-  void post(std::function<void()> f) override { f(); }
+  void post(std::function<void()> f) override {
+    if (!deferred) return f();
+    const std::lock_guard lock(mutex_);
+    posted_.push_back(std::move(f));
+    any_.notify_one();
+  }
+  // Runs what is posted next, as the I/O thread does.
+  void run_posted() {
+    std::unique_lock lock(mutex_);
+    any_.wait(lock, [this] { return !posted_.empty(); });
+    const auto next = std::move(posted_.front());
+    posted_.pop_front();
+    lock.unlock();
+    next();
+  }
 
   int status = 0;
   std::string body;
   std::vector<std::string> events;
-  bool begun = false, ended = false;
+  bool begun = false, ended = false, deferred = false;
   std::function<void()> hang_up;
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable any_;
+  std::deque<std::function<void()>> posted_;
 };
 
 class CompletionTest : public testing::Test {
@@ -297,12 +326,12 @@ TEST_F(CompletionTest, AReplySaysWhichStopEndedIt) {
     Json last = stream ? Json::parse(exchange_->events.at(exchange_->events.size() - 2))["choices"][0] : choice();
     EXPECT_EQ(last["stop_reason"], "ab");
     EXPECT_EQ(last["finish_reason"], "stop");
-    *engine_ = FakeEngine(), *exchange_ = FakeExchange();
+    *engine_ = FakeEngine(), exchange_ = std::make_shared<FakeExchange>();
     start(stream);
     engine_->emit(0, "x");
     last = stream ? Json::parse(exchange_->events.at(exchange_->events.size() - 2))["choices"][0] : choice();
     EXPECT_TRUE(last.at("stop_reason").is_null());
-    *engine_ = FakeEngine(), *exchange_ = FakeExchange();
+    *engine_ = FakeEngine(), exchange_ = std::make_shared<FakeExchange>();
   }
 }
 
@@ -325,18 +354,52 @@ TEST_F(CompletionTest, BadWordsThatLeaveNothingAreTheClientsFault) {
   EXPECT_EQ(Json::parse(exchange_->body)["error"]["param"], "bad_words");
 }
 
-TEST_F(CompletionTest, PromptLogprobsFitTheMemory) {
+TEST_F(CompletionTest, BadWordsThatLeaveNothingOfAFormAreNamedThemselves) {
+  const generate::Generator generator({.engine = engine_, .tokenizer = std::make_shared<Bytes>(), .eos_token_ids = {}});
+  exchange_->deferred = true;
+  for (const auto& [error, param] : {std::pair("'bad_words' leave no token", "bad_words"), {"it grows", "regex"}}) {
+    ParsedRequest request;
+    request.prompts = {{std::string("a")}};
+    request.bad_words = {"a"};
+    request.structure = {.kind = grammar::Kind::kRegex, .text = "a", .param = "regex"};
+    ASSERT_TRUE(Completion::start(generator, std::move(request), {.chat = false}, {}, exchange_, metrics_));
+    exchange_->run_posted();  // the form is compiled
+    engine_->send(engine_->sinks.size() - 1, {.finish = engine::FinishReason::kGrammar, .error = error});
+    exchange_->run_posted();
+    EXPECT_EQ(Json::parse(exchange_->body)["error"]["param"], param);
+  }
+}
+
+TEST_F(CompletionTest, APromptBeyondTheContextIsNotCopiedForEveryChoice) {
   const generate::Generator generator({.engine = engine_, .tokenizer = std::make_shared<Bytes>(), .eos_token_ids = {}});
   const auto begun = [&](std::size_t tokens) {
     ParsedRequest request;
-    request.prompts.push_back({std::vector<std::int32_t>(tokens, 'a')});
-    request.n = 4;
-    request.prompt_logprobs = request.generate.prompt_logprobs = 15;
+    request.prompts = {{std::string("a")}, {std::string(tokens, 'a')}};
+    request.n = 100;
     return Completion::start(generator, std::move(request), {.chat = false}, {}, exchange_, metrics_);
   };
-  EXPECT_TRUE(begun(4096));
-  ASSERT_FALSE(begun(4097));
-  EXPECT_EQ(begun(4097).error().param, "prompt_logprobs");
+  const auto refused = begun(FakeEngine::kMaxLength + 1);
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, ErrorCode::kTooLong);
+  EXPECT_EQ(refused.error().param, "prompt");
+  EXPECT_EQ(engine_->most_at_once, 1u);
+  EXPECT_TRUE(begun(10));
+  EXPECT_EQ(engine_->most_at_once, 200u);
+}
+
+TEST_F(CompletionTest, WhatFillsTheMemoryIsRefused) {
+  request_.prompt_logprobs = request_.generate.prompt_logprobs = 20;
+  request_.n = 1;
+  const generate::Generator generator({.engine = engine_, .tokenizer = std::make_shared<Bytes>(), .eos_token_ids = {}});
+  request_.prompts.push_back({std::string(20000, 'a')});
+  const auto begun = Completion::start(generator, request_, {.chat = false}, {}, exchange_, metrics_);
+  ASSERT_FALSE(begun);
+  EXPECT_EQ(begun.error().param, "prompt_logprobs");
+  request_.prompt_logprobs = -1;
+  request_.prompts.assign(200, {std::string("a")});
+  request_.structure = {.kind = grammar::Kind::kRegex, .text = std::string(200000, 'a')};
+  EXPECT_FALSE(Completion::start(generator, request_, {.chat = false}, {}, exchange_, metrics_));
+  EXPECT_TRUE(engine_->sinks.empty());
 }
 
 TEST_F(CompletionTest, AHangUpCancelsEveryChoice) {

@@ -16,6 +16,7 @@ using generate::GenerateRequest;
 
 constexpr std::size_t kMaxBiases = 1024;
 constexpr std::size_t kMaxBadWords = 1024;
+constexpr std::size_t kMaxStopTokens = 1024;
 constexpr int kMaxChoices = 128;
 constexpr std::size_t kMaxPrompts = 2048;
 
@@ -132,6 +133,7 @@ Status parse_common(Fields& fields, const RequestDefaults& defaults, std::int64_
   TENON_TRY(parse_stop(fields, request));
   if (const Json* ids = fields.find("stop_token_ids")) {
     if (!ids->is_array()) return wrong("stop_token_ids", "must be an array of token ids");
+    if (ids->size() > kMaxStopTokens) return wrong("stop_token_ids", "may hold at most 1024 token ids");
     TENON_TRY(parse_ids(*ids, "stop_token_ids", request.stop_token_ids));
   }
   TENON_TRY(fields.boolean("ignore_eos", request.ignore_eos));

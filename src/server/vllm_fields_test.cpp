@@ -85,6 +85,15 @@ TEST(VllmFields, BadWordsAndTokenIds) {
   EXPECT_FALSE(text(R"({"return_token_ids": null})")->return_token_ids);
 }
 
+// They are looked through for every token.
+TEST(VllmFields, StopTokensAreFew) {
+  const auto some = [](std::size_t count) {
+    return "{\"stop_token_ids\": " + Json(std::vector<int>(count, 5)).dump() + "}";
+  };
+  EXPECT_EQ(text(some(1024).c_str())->generate.stop_token_ids.size(), 1024u);
+  EXPECT_EQ(refused(text(some(1025).c_str())), "stop_token_ids");
+}
+
 TEST(VllmFields, PromptLogprobsHaveTheirOwnCount) {
   EXPECT_EQ(chat("{}")->generate.prompt_logprobs, -1);
   EXPECT_EQ(chat(R"({"prompt_logprobs": 0})")->generate.prompt_logprobs, 0);

@@ -1,6 +1,10 @@
 // How a plug-in is built: what is no source, CMake projects, whose files they may be, and how long an edit takes.
 #include <gmock/gmock.h>
+#include <sched.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <chrono>
@@ -29,6 +33,17 @@ class PluginBuild : public PluginTest {
   static void write_cmake(const fs::path& path, const std::string& name, const std::string& rest) {
     write(path / "CMakeLists.txt", "cmake_minimum_required(VERSION 3.25)\nproject(" + name +
                                        " LANGUAGES CXX)\nfind_package(tenon REQUIRED)\n" + rest + "\n");
+  }
+  // As if what the cache has under these names was last used long ago; false if it has nothing.
+  static bool age(const std::string& begin) {
+    bool any = false;
+    for (const fs::directory_entry& entry :
+         fs::directory_iterator(fs::path(getenv("XDG_CACHE_HOME")) / "tenon/plugins")) {
+      if (!entry.path().filename().string().starts_with(begin)) continue;
+      fs::last_write_time(entry.path(), fs::file_time_type::clock::now() - std::chrono::hours(24 * 100));
+      any = true;
+    }
+    return any;
   }
   static void everybody_may_write(const fs::path& path) {
     fs::permissions(path, fs::perms::all, fs::perm_options::replace);
@@ -92,12 +107,49 @@ TEST_F(PluginBuild, WithoutACompilerWhatWasCompiledBefore) {
   EXPECT_EQ(found.status, 0) << found.err;
   EXPECT_THAT(found.out, HasSubstr("Compiled"));
   EXPECT_THAT(found.err, HasSubstr("which one made of the same files before"));
+  // However long ago that was: nothing else could make it again.
+  age("compiled-");
+  EXPECT_EQ(without_compiler().status, 0);
   // One that was chosen must be there.
   setenv("CXX", "no-such-compiler", 1);
   EXPECT_THAT(refusal({path}), HasSubstr("the C++ compiler that CXX names, no-such-compiler, does not run"));
   unsetenv("CXX");
   std::ofstream(path / "arch.cpp", std::ios::app) << "// edited\n";
   EXPECT_THAT(without_compiler().err, none);
+}
+
+// As in a container whose files are read-only, with what was compiled when its image was made.
+TEST_F(PluginBuild, AReadOnlyCacheIsReadAllTheSame) {
+  const fs::path known = plugin("known", "Known"), edited = plugin("changed", "Changed");
+  ASSERT_EQ(list({known, edited}).status, 0);
+  std::ofstream(edited / "arch.cpp", std::ios::app) << "// edited\n";
+  const fs::path said = folder("said") / "text";
+  const pid_t child = fork();
+  if (child == 0) {
+    const char* cache = getenv("XDG_CACHE_HOME");
+    const bool read_only = unshare(CLONE_NEWNS) == 0 &&
+                           mount("none", "/", nullptr, MS_REC | MS_PRIVATE, nullptr) == 0 &&
+                           mount(cache, cache, nullptr, MS_BIND, nullptr) == 0 &&
+                           mount("none", cache, nullptr, MS_REMOUNT | MS_BIND | MS_RDONLY, nullptr) == 0;
+    if (!read_only) _exit(77);
+    write(said, list({known}).out + list({edited}).err);
+    _exit(0);
+  }
+  int status = 0;
+  ASSERT_EQ(waitpid(child, &status, 0), child);
+  if (WEXITSTATUS(status) == 77) GTEST_SKIP() << "skipped: no mount namespace here";
+  EXPECT_THAT(read_file(said.string()).value_or(""), AllOf(HasSubstr("Known"), HasSubstr("Read-only file system")));
+}
+
+TEST_F(PluginBuild, WhatNobodyUsedForLongIsForgottenWhereItCanBeMadeAgain) {
+  const fs::path old = plugin("forgotten", "Forgotten"), other = plugin("other", "Other");
+  ASSERT_EQ(list({old}).status, 0);
+  ASSERT_TRUE(age("forgotten-"));
+  ASSERT_EQ(list({old}).status, 0);  // used again
+  ASSERT_EQ(list({other}).status, 0);
+  ASSERT_TRUE(age("forgotten-"));
+  ASSERT_EQ(list({other}).status, 0);
+  EXPECT_FALSE(age("forgotten-"));
 }
 
 TEST_F(PluginBuild, APipeInPlaceOfASource) {

@@ -12,6 +12,11 @@ namespace tenon::model {
 /// $XDG_CACHE_HOME/tenon/plugins, or ~/.cache/tenon/plugins; made if need be, for this user alone.
 Result<std::filesystem::path> plugin_cache();
 
+/// Forgets what was not used for a month, be it what a killed compiler left. Only where there is a compiler: without
+/// one nothing could be made again. Locks stay: they are empty, and others may hold them. Another process may do the
+/// same: errors do not matter.
+void prune_cache(const std::filesystem::path& cache);
+
 /// Moves a finished file of the cache to its name, whole: it is on the disk before it has that name.
 Status publish(const std::filesystem::path& temporary, const std::filesystem::path& path);
 

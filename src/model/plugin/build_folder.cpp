@@ -2,7 +2,10 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cerrno>
+#include <cstdio>
 #include <cstdlib>
+#include <cstring>
 #include <fstream>
 #include <optional>
 #include <sstream>
@@ -150,17 +153,19 @@ bool is_identifier(const std::string& name) {
 }
 
 // The unit that Tenon adds: what makes a plug-in of the folder.
-Result<fs::path> write_export(const fs::path& cache, const std::string& family) {
-  const fs::path path = cache / ("export_" + family + ".cpp");
-  const fs::path temporary = path.string() + "." + std::to_string(::getpid());
-  std::ofstream(temporary) << "#include \"model/plugin/export.h\"\nTENON_EXPORT_ARCHITECTURE(" << family << ");\n";
-  std::error_code error;
-  fs::rename(temporary, path, error);
-  if (error) return fail(ErrorCode::kInternal, "cannot write " + path.string() + ": " + error.message());
-  return path;
+std::string export_text(const std::string& family) {
+  return "#include \"model/plugin/export.h\"\nTENON_EXPORT_ARCHITECTURE(" + family + ");\n";
 }
 
-// A library in the cache under the name of what it is made of; being used, it is kept: see prune().
+Status write_export(const fs::path& path, const std::string& family) {
+  const fs::path temporary = path.string() + "." + std::to_string(::getpid());
+  const bool written =
+      (std::ofstream(temporary) << export_text(family)).flush() && std::rename(temporary.c_str(), path.c_str()) == 0;
+  if (written) return {};
+  return fail(ErrorCode::kInternal, "cannot write " + path.string() + ": " + std::strerror(errno));
+}
+
+// A library in the cache under the name of what it is made of; being used, it is kept: see prune_cache().
 bool find_library(const fs::path& library) {
   std::error_code error;
   if (!fs::exists(library, error)) return false;
@@ -215,8 +220,7 @@ Result<std::string> build_folder(const fs::path& folder, const SdkLocation& sdk)
   }
   TENON_ASSIGN(const fs::path cache, plugin_cache());
   TENON_ASSIGN(const BuildLock lock, BuildLock::take(cache, folder));
-  TENON_ASSIGN(const fs::path export_source, write_export(cache, family));
-  sources.push_back(export_source);
+  const fs::path export_source = cache / ("export_" + family + ".cpp");
 
   // Hidden, so that a folder of the same name as a built-in one does not share its symbols.
   Words flags = {"-std=c++23", "-O1",      "-fPIC", "-fvisibility=hidden", "-Wall", "-fdiagnostics-color=never",
@@ -230,11 +234,16 @@ Result<std::string> build_folder(const fs::path& folder, const SdkLocation& sdk)
   }
   std::vector<std::string> contents;  // of each source: what its object is made of, but for the compiler
   std::string all;
-  for (const fs::path& source : sources) {
-    TENON_ASSIGN(const std::string text, read_source(folder, source));
+  const auto add = [&](const fs::path& source, const std::string& text) {
     contents.push_back(sha256(common + source.string() + '\n' + text));
     all += contents.back();
+  };
+  for (const fs::path& source : sources) {
+    TENON_ASSIGN(const std::string text, read_source(folder, source));
+    add(source, text);
   }
+  sources.push_back(export_source);
+  add(export_source, export_text(family));
   // NAME-FILES-COMPILER.so
   const std::string stem = family + "-" + sha256(all) + "-";
   const auto found = find_compiler();
@@ -246,8 +255,11 @@ Result<std::string> build_folder(const fs::path& folder, const SdkLocation& sdk)
   std::string made_by = compiler.version;
   for (const std::string& word : compiler.words) made_by += word + '\n';
   const fs::path library = cache / (stem + sha256(made_by).substr(0, 16) + ".so");
-  if (find_library(library)) return library.string();
+  const bool known = find_library(library);
+  prune_cache(cache);
+  if (known) return library.string();
 
+  TENON_TRY(write_export(export_source, family));
   flags.emplace_back(compiler.error_limit());
   std::vector<Unit> units;
   for (std::size_t i = 0; i < sources.size(); ++i) {
@@ -306,6 +318,7 @@ Result<std::string> build_cmake_project(const fs::path& folder, const SdkLocatio
     return invalid("the CMakeLists.txt of custom architecture " + folder.string() +
                    " must call tenon_architecture(NAME) once");
   }
+  prune_cache(cache);
   // Kept under the name of its contents: the next process empties the folder while this one may be loading from it.
   TENON_ASSIGN(const std::string bytes, read_file(libraries.front().string(), 1 << 30));
   const fs::path library = cache / (libraries.front().stem().string() + "-" + sha256(bytes) + ".so");

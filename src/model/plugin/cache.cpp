@@ -22,18 +22,6 @@ namespace fs = std::filesystem;
 
 constexpr auto kKept = std::chrono::hours(24 * 30);
 
-// What was not used for a month, be it what a killed compiler left. Locks stay: they are empty, and others may hold
-// them. Another process may do the same: errors do not matter.
-void prune(const fs::path& cache) {
-  std::error_code ignored;
-  const auto oldest = fs::file_time_type::clock::now() - kKept;
-  for (const fs::directory_entry& entry : fs::directory_iterator(cache, ignored)) {
-    if (entry.path().extension() != ".lock" && entry.last_write_time(ignored) < oldest) {
-      fs::remove_all(entry.path(), ignored);
-    }
-  }
-}
-
 }  // namespace
 
 Result<fs::path> plugin_cache() {
@@ -51,14 +39,25 @@ Result<fs::path> plugin_cache() {
   std::error_code error;
   fs::create_directories(cache, error);
   if (error) return fail(ErrorCode::kPermissionDenied, "cannot make " + cache.string() + ": " + error.message());
-  if (::chmod(cache.c_str(), 0700) != 0) {
-    return fail(ErrorCode::kPermissionDenied, "the cache " + cache.string() + " belongs to another user");
-  }
+  // What nobody can write (a container's read-only files) needs no closing, if it is this user's or the system's.
+  struct stat info{};
+  const bool closed = ::chmod(cache.c_str(), 0700) == 0 || (errno == EROFS && ::stat(cache.c_str(), &info) == 0 &&
+                                                            (info.st_uid == ::geteuid() || info.st_uid == 0));
+  if (!closed) return fail(ErrorCode::kPermissionDenied, "the cache " + cache.string() + " belongs to another user");
   const fs::path canonical = fs::canonical(cache, error);
   if (error) return fail(ErrorCode::kPermissionDenied, "cannot use " + cache.string() + ": " + error.message());
   TENON_TRY(check_trusted(canonical));
-  prune(canonical);
   return canonical;
+}
+
+void prune_cache(const fs::path& cache) {
+  std::error_code ignored;
+  const auto oldest = fs::file_time_type::clock::now() - kKept;
+  for (const fs::directory_entry& entry : fs::directory_iterator(cache, ignored)) {
+    if (entry.path().extension() != ".lock" && entry.last_write_time(ignored) < oldest) {
+      fs::remove_all(entry.path(), ignored);
+    }
+  }
 }
 
 Status publish(const fs::path& temporary, const fs::path& path) {
@@ -73,6 +72,7 @@ Status publish(const fs::path& temporary, const fs::path& path) {
 Result<BuildLock> BuildLock::take(const fs::path& cache, const fs::path& folder) {
   const fs::path path = cache / (sha256(folder.string()).substr(0, 16) + ".lock");
   const int fd = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+  if (fd < 0 && errno == EROFS) return BuildLock(-1);  // nobody can build there
   if (fd < 0) {
     return fail(ErrorCode::kPermissionDenied, "cannot open " + path.string() + ": " + std::strerror(errno));
   }
