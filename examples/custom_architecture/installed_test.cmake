@@ -1,4 +1,4 @@
-# cmake -DBUILD=build/ci -DWORK=DIR -P installed_test.cmake: installs Tenon in a clean prefix and, from there, uses the
+# cmake -DBUILD=build/ci -DWORK=DIR -DGENERATOR=Ninja -P installed_test.cmake: installs Tenon in a clean prefix and, from there, uses the
 # example as a folder of sources, as a CMake project, and as the ready .so of that project: inspected, verified, served;
 # then makes a folder of its own from a built-in one.
 cmake_minimum_required(VERSION 3.25)
@@ -30,7 +30,7 @@ set(tenon ${WORK}/prefix/bin/tenon)
 file(COPY ${example}/glm4/ DESTINATION ${WORK}/project)
 file(WRITE ${WORK}/project/CMakeLists.txt
      "cmake_minimum_required(VERSION 3.25)\nproject(glm4 LANGUAGES CXX)\nfind_package(tenon REQUIRED)\ntenon_architecture(glm4)\n")
-run(${CMAKE_COMMAND} -S ${WORK}/project -B ${WORK}/project-build -DCMAKE_PREFIX_PATH=${WORK}/prefix)
+run(${CMAKE_COMMAND} -G ${GENERATOR} -S ${WORK}/project -B ${WORK}/project-build -DCMAKE_PREFIX_PATH=${WORK}/prefix)
 run(${CMAKE_COMMAND} --build ${WORK}/project-build)
 foreach(plugin ${example}/glm4 ${WORK}/project ${WORK}/project-build/glm4.so)
   run(${tenon} inspect ${tiny} --custom-architectures ${plugin})

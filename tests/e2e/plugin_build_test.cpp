@@ -187,6 +187,27 @@ TEST_F(PluginBuild, ACMakeProjectThatMakesNoPluginOrTwo) {
   EXPECT_THAT(refusal({path}), must_call);
 }
 
+// As on a machine that got no more than what Tenon's own build needs.
+TEST_F(PluginBuild, ACMakeProjectNeedsNoMakeWhereThereIsNinja) {
+  const std::string search = getenv("PATH");
+  const fs::path tools = folder("tools");
+  std::stringstream folders(search);
+  for (std::string from; std::getline(folders, from, ':');) {
+    std::error_code none;
+    for (const fs::directory_entry& tool : fs::directory_iterator(from, none)) {
+      const std::string name = tool.path().filename().string();
+      if (name != "make" && name != "gmake") fs::create_symlink(tool.path(), tools / name, none);
+    }
+  }
+  if (!fs::exists(tools / "ninja")) GTEST_SKIP() << "skipped: there is no ninja";
+  const fs::path path = cmake_project("bare", "tenon_architecture(bare)");
+  setenv("PATH", tools.c_str(), 1);
+  const Finished listed = list({path});
+  setenv("PATH", search.c_str(), 1);
+  EXPECT_EQ(listed.status, 0) << listed.err;
+  EXPECT_THAT(listed.out, HasSubstr("bareForCausalLM"));
+}
+
 TEST_F(PluginBuild, ACMakeProjectAndItsLibraryAgreeWithTheReference) {
   const fs::path path = folder("project"), library = folder("ready") / "glm4.so";
   for (const fs::directory_entry& entry : fs::directory_iterator(kExample / "glm4")) {

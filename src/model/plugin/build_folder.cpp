@@ -7,6 +7,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <fstream>
+#include <iterator>
 #include <optional>
 #include <sstream>
 #include <thread>
@@ -294,6 +295,20 @@ Result<std::string> build_folder(const fs::path& folder, const SdkLocation& sdk)
   return library.string();
 }
 
+namespace {
+
+// CMake writes Makefiles unless told otherwise, also where there is no make: Tenon itself is built with Ninja.
+Words generator() {
+  const auto runs = [](const char* tool) {
+    const auto answer = run_command({tool, "--version"}, std::chrono::seconds(30));
+    return answer && answer->ok();
+  };
+  if (std::getenv("CMAKE_GENERATOR") != nullptr || runs("make") || !runs("ninja")) return {};
+  return {"-G", "Ninja"};
+}
+
+}  // namespace
+
 Result<std::string> build_cmake_project(const fs::path& folder, const SdkLocation& sdk) {
   TENON_ASSIGN(const fs::path cache, plugin_cache());
   TENON_ASSIGN(const BuildLock lock, BuildLock::take(cache, folder));
@@ -304,11 +319,20 @@ Result<std::string> build_cmake_project(const fs::path& folder, const SdkLocatio
   fs::remove_all(output, error);
   if (!error) fs::create_directories(output, error);
   if (error) return fail(ErrorCode::kInternal, "cannot empty " + output.string() + ": " + error.message());
-  for (const Words& words : {Words{"cmake", "-S", folder.string(), "-B", build.string(), "-Dtenon_DIR=" + sdk.cmake,
-                                   "-DCMAKE_BUILD_TYPE=Release", "-DTENON_PLUGIN_OUTPUT=" + output.string()},
-                             Words{"cmake", "--build", build.string(), "--parallel"}}) {
+  Words configure = {"cmake",
+                     "-S",
+                     folder.string(),
+                     "-B",
+                     build.string(),
+                     "-Dtenon_DIR=" + sdk.cmake,
+                     "-DCMAKE_BUILD_TYPE=Release",
+                     "-DTENON_PLUGIN_OUTPUT=" + output.string()};
+  std::ranges::copy(generator(), std::back_inserter(configure));
+  for (const Words& words : {configure, Words{"cmake", "--build", build.string(), "--parallel"}}) {
     TENON_ASSIGN(const Finished finished, run_command(words, kCompileLimit));
     if (!finished.ok()) {
+      // It remembers its generator and compiler, which may be what was at fault.
+      fs::remove(build / "CMakeCache.txt", error);
       return invalid("custom architecture " + folder.string() + " cannot be built by CMake:\n" +
                      quoted(finished.output));
     }
