@@ -81,9 +81,12 @@ void EngineLoop::sample_token(Draw& draw, std::span<const float> logits, sampler
     draw.sampled = sample_(logits, request.sampling, position, scratch, constraints);
   }
   const auto usable = [](float x) { return x > -std::numeric_limits<float>::infinity(); };
-  if (draw.sampled.token < 0 && !request.sampling.bad_words.empty() && std::ranges::any_of(logits, usable)) {
+  const bool forbids = !request.sampling.bad_words.empty() || !request.sampling.allowed_tokens.empty();
+  if (draw.sampled.token < 0 && forbids && std::ranges::any_of(logits, usable)) {
     draw.fault = FinishReason::kGrammar;
-    draw.error = "'bad_words' leave no token with which the reply could go on";
+    draw.error =
+        std::string(request.sampling.allowed_tokens.empty() ? "'bad_words' leave" : "'allowed_token_ids' leave") +
+        " no token with which the reply could go on";
   } else if (draw.sampled.token < 0) {
     draw.error = matcher != nullptr ? "the model returned no usable logits for the tokens that the grammar allows"
                                     : "the model returned no usable logits (all of them NaN or -inf)";

@@ -84,6 +84,11 @@ Status EngineLoop::check(const Request& request) const {
                      "prompt");
     }
   }
+  if (const auto& allowed = request.sampling.allowed_tokens; !allowed.empty() && allowed.back() >= vocab_size) {
+    return invalid("allowed_token_ids has " + std::to_string(allowed.back()) +
+                       ", which is outside of the vocabulary of " + std::to_string(vocab_size) + " tokens",
+                   "allowed_token_ids");
+  }
   if (request.max_tokens < 0) return invalid("max_tokens must not be negative", "max_tokens");
   for (const auto& [id, bias] : request.sampling.logit_bias) {
     if (id >= vocab_size) {

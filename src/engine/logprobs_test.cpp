@@ -149,6 +149,18 @@ TEST(BadWords, ThatLeaveNothingAreTheRequestsFault) {
   EXPECT_NE(reply.error.find("bad_words"), std::string::npos);
 }
 
+TEST(AllowedTokens, ThatLeaveNothingAreTheRequestsFault) {
+  Collector collector;
+  const auto engine = make(std::make_shared<FakeExecutable>(), {.num_pages = 10});
+  Request request{
+      .prompt = {1, 2}, .sampling = {.seed = 3, .allowed_tokens = {5}, .bad_words = {{5}}}, .max_tokens = 5};
+  const auto reply = collector.wait(*engine->submit(request, collector.sink()));
+  EXPECT_EQ(reply.finish, FinishReason::kGrammar);
+  EXPECT_TRUE(reply.error.starts_with("'allowed_token_ids' leave no token")) << reply.error;
+  request.sampling = {.seed = 3, .allowed_tokens = {5, 97}};
+  EXPECT_EQ(engine->submit(request, collector.sink()).error().param, "allowed_token_ids");
+}
+
 TEST(MinTokens, NoStopTokenIsDrawnBefore) {
   Collector collector;
   const auto engine = make(std::make_shared<FakeExecutable>(), {.num_pages = 10});

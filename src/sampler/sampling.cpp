@@ -64,12 +64,21 @@ void forbid(std::span<const std::uint32_t> allowed, std::span<float> logits) {
 std::span<const float> adjust(std::span<const float> logits, const SamplingParams& params,
                               const Constraints& constraints, std::vector<float>& out) {
   const bool penalizes = constraints.history != nullptr && params.penalizes();
-  const bool bans = !constraints.banned.empty() || !params.bad_words.empty();
+  const bool bans = !constraints.banned.empty() || !params.bad_words.empty() || !params.allowed_tokens.empty();
   if (!penalizes && params.logit_bias.empty() && !bans && constraints.allowed.empty()) return logits;
   out.assign(logits.begin(), logits.end());
   const auto known = [&](std::int32_t token) { return token >= 0 && static_cast<std::size_t>(token) < out.size(); };
   for (const auto& [token, bias] : params.logit_bias) {
     if (known(token)) out[static_cast<std::size_t>(token)] += bias;
+  }
+  if (!params.allowed_tokens.empty()) {
+    std::size_t next = 0;  // what lies between those
+    for (const std::int32_t token : params.allowed_tokens) {
+      if (!known(token)) continue;
+      std::fill(out.begin() + static_cast<std::ptrdiff_t>(next), out.begin() + token, -kInfinity);
+      next = static_cast<std::size_t>(token) + 1;
+    }
+    std::fill(out.begin() + static_cast<std::ptrdiff_t>(next), out.end(), -kInfinity);
   }
   for (const std::int32_t token : constraints.banned) {
     if (known(token)) out[static_cast<std::size_t>(token)] = -kInfinity;
@@ -160,6 +169,10 @@ Status SamplingParams::validate() const {
     if (!(bias >= -100 && bias <= 100)) {
       return invalid("logit_bias must be between -100 and 100, not " + number(bias), "logit_bias");
     }
+  }
+  if (!std::ranges::is_sorted(allowed_tokens, std::less_equal<>()) ||
+      (!allowed_tokens.empty() && allowed_tokens.front() < 0)) {
+    return invalid("allowed_token_ids must ascend from 0 or more", "allowed_token_ids");
   }
   for (const auto& word : bad_words) {
     if (word.empty()) return invalid("bad_words has a word without tokens", "bad_words");

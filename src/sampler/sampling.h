@@ -27,6 +27,7 @@ struct SamplingParams {
   float presence_penalty = 0.0f;    ///< subtracted if the reply has the token; 0: off
   float repetition_penalty = 1.0f;  ///< divides (negative: multiplies) what prompt or reply has; 1: off
   std::vector<std::pair<std::int32_t, float>> logit_bias = {};  ///< token and what is added to its logit
+  std::vector<std::int32_t> allowed_tokens = {};                ///< ascending; no other is drawn. Empty: all may be
   std::vector<std::vector<std::int32_t>> bad_words = {};  ///< sequences whose last token is not drawn after the rest
 
   /// Whether a TokenHistory is needed.

@@ -354,6 +354,26 @@ TEST(BadWords, AreNeverComplete) {
   EXPECT_EQ(sample(logits, {.bad_words = {{0}, {1}, {2}}}, 0, scratch).token, -1);
 }
 
+TEST(AllowedTokens, AreTheOnlyOnesThatAreDrawn) {
+  const std::vector logits{5.0f, 9.0f, 1.0f, 2.0f, kNan};
+  Scratch scratch;
+  const auto greedy = [&](std::vector<std::int32_t> allowed) {
+    return sample(logits, {.temperature = 0, .allowed_tokens = std::move(allowed)}, 0, scratch).token;
+  };
+  EXPECT_EQ(greedy({0, 2, 3}), 0);
+  EXPECT_EQ(greedy({2, 3}), 3);
+  EXPECT_EQ(greedy({2}), 2);
+  EXPECT_EQ(greedy({1, 99}), 1);
+  EXPECT_EQ(greedy({4}), -1);
+  for (std::int64_t i = 0; i < 50; ++i) {
+    EXPECT_NE(sample(logits, {.temperature = 5, .seed = 1, .allowed_tokens = {0, 2}}, i, scratch).token, 1);
+    EXPECT_NE(sample(logits, {.temperature = 5, .seed = 1, .allowed_tokens = {0, 2}}, i, scratch).token, 3);
+  }
+  // The logprobs are those of the model, as for every other parameter.
+  const auto one = sample(logits, {.temperature = 0, .top_logprobs = 1, .allowed_tokens = {2}}, 0, scratch);
+  EXPECT_EQ(one.logprobs.top[0].first, 1);
+}
+
 TEST(Rank, CountsThoseThatAreNotWorse) {
   const std::vector logits{1.0f, kNan, 3.0f, 2.0f, 2.0f, -kInf};
   EXPECT_EQ(rank(logits, 2), 1);
@@ -444,6 +464,8 @@ TEST(Params, AreValidatedByName) {
   EXPECT_EQ(param({.logit_bias = {{3, 100.5f}}}), "logit_bias");
   EXPECT_EQ(param({.logit_bias = {{-3, 1.0f}}}), "logit_bias");
   EXPECT_EQ(param({.bad_words = {{1}, {}}}), "bad_words");
+  EXPECT_EQ(param({.allowed_tokens = {-1, 3}}), "allowed_token_ids");
+  EXPECT_EQ(param({.allowed_tokens = {4, 3}}), "allowed_token_ids");
   EXPECT_NE(SamplingParams{.top_p = 1.5f}.validate().error().message.find("not 1.5"), std::string::npos);
 }
 

@@ -28,16 +28,17 @@ Status at_most(const char* name, std::int64_t entries, std::int64_t most) {
 Status check_memory(const ParsedRequest& request, std::span<const generate::EncodedPrompt> prompts, std::size_t form) {
   std::int64_t of_prompts = 0;
   for (const auto& prompt : prompts) of_prompts += std::ssize(prompt.ids);
-  std::int64_t of_words = std::ssize(request.generate.stop_token_ids);
+  std::int64_t of_words =
+      std::ssize(request.generate.stop_token_ids) + std::ssize(request.generate.sampling.allowed_tokens);
   for (const auto& word : request.generate.sampling.bad_words) of_words += std::ssize(word);
   const std::int64_t choices = std::ssize(prompts) * request.n;
   const std::int64_t tokens = of_prompts * request.n + of_words * choices;
   const char* const param = request.n > 1 ? "n" : "prompt";
   if (tokens > kMaxTokens) {
     return wrong(param, "asks for " + std::to_string(choices) +
-                            " choices, whose prompts, bad words and stop tokens have " + std::to_string(tokens) +
-                            " tokens, but in one request they may have " + std::to_string(kMaxTokens) +
-                            ": ask for fewer choices");
+                            " choices, whose prompts, bad words, stop tokens and allowed tokens have " +
+                            std::to_string(tokens) + " tokens, but in one request they may have " +
+                            std::to_string(kMaxTokens) + ": ask for fewer choices");
   }
   if (const auto forms = static_cast<std::int64_t>(form) * choices; forms > kMaxForms) {
     return wrong(param, "asks for " + std::to_string(choices) + " choices, whose forms have " + std::to_string(forms) +

@@ -22,9 +22,10 @@ Error error_of(const generate::Delta& last, const std::string& form) {
     case engine::FinishReason::kTimeout:
       return {ErrorCode::kDeadlineExceeded, "the reply was not complete within the request's timeout", "timeout"};
     case engine::FinishReason::kGrammar: {
-      // With a form too, it may be the bad words that leave nothing.
-      const bool words = last.error.starts_with("'bad_words'");
-      return {ErrorCode::kInvalidArgument, last.error, words ? "bad_words" : form};
+      // With a form too, it may be another parameter that leaves nothing: the engine names it first.
+      const bool named = last.error.starts_with('\'');
+      return {ErrorCode::kInvalidArgument, last.error,
+              named ? last.error.substr(1, last.error.find('\'', 1) - 1) : form};
     }
     default:
       return {ErrorCode::kUnavailable, "the server stopped before the reply was complete"};

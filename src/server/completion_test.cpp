@@ -357,7 +357,9 @@ TEST_F(CompletionTest, BadWordsThatLeaveNothingAreTheClientsFault) {
 TEST_F(CompletionTest, BadWordsThatLeaveNothingOfAFormAreNamedThemselves) {
   const generate::Generator generator({.engine = engine_, .tokenizer = std::make_shared<Bytes>(), .eos_token_ids = {}});
   exchange_->deferred = true;
-  for (const auto& [error, param] : {std::pair("'bad_words' leave no token", "bad_words"), {"it grows", "regex"}}) {
+  for (const auto& [error, param] : {std::pair("'bad_words' leave no token", "bad_words"),
+                                     {"'allowed_token_ids' leave no token", "allowed_token_ids"},
+                                     {"it grows", "regex"}}) {
     ParsedRequest request;
     request.prompts = {{std::string("a")}};
     request.bad_words = {"a"};

@@ -136,14 +136,40 @@ bool is_strict(const Json& tool) { return tool["function"].value("strict", Json(
 // "tool_choice" where it names a function: the tool of that name.
 Result<Json> named_tool(const Json& choice, const Json* tools) {
   const auto function = choice.find("function");
-  if (choice.value("type", Json()) != "function" || function == choice.end() || !function->is_object() ||
-      !function->value("name", Json()).is_string()) {
-    return wrong("tool_choice", "must be {\"type\": \"function\", \"function\": {\"name\": …}} where it is an object");
+  if (!choice.is_object() || choice.value("type", Json()) != "function" || function == choice.end() ||
+      !function->is_object() || !function->value("name", Json()).is_string()) {
+    return wrong("tool_choice", "must name a function as {\"type\": \"function\", \"function\": {\"name\": …}} does");
   }
   for (const Json& tool : tools ? *tools : Json::array()) {
     if (tool["function"]["name"] == (*function)["name"]) return tool;
   }
   return wrong("tool_choice", "names the function " + (*function)["name"].dump() + ", which is not among 'tools'");
+}
+
+// "tool_choice" of the type allowed_tools: a mode, and those of `tools` that may be called in it.
+struct AllowedTools {
+  Json mode, tools = Json::array();
+};
+
+Result<AllowedTools> allowed_tools(const Json& choice, const Json& tools) {
+  const Json allowed = choice.value("allowed_tools", Json());
+  if (!allowed.is_object() || !allowed.value("tools", Json()).is_array() ||
+      (allowed.value("mode", Json()) != "auto" && allowed.value("mode", Json()) != "required")) {
+    return wrong("tool_choice",
+                 "must be {\"type\": \"allowed_tools\", \"allowed_tools\": {\"mode\": \"auto\" or "
+                 "\"required\", \"tools\": […]}} where its type is allowed_tools");
+  }
+  AllowedTools out{.mode = allowed["mode"]};
+  std::vector<Json> names;
+  for (const Json& tool : allowed["tools"]) {
+    TENON_ASSIGN(const Json found, named_tool(tool, &tools));
+    names.push_back(found["function"]["name"]);
+  }
+  if (names.empty()) return wrong("tool_choice", "allows no tool: \"none\" says so");
+  for (const Json& tool : tools) {
+    if (std::ranges::find(names, tool["function"]["name"]) != names.end()) out.tools.push_back(tool);
+  }
+  return out;
 }
 
 // Calls that must follow a grammar: those that are forced, those of strict tools, those beside structured content.
@@ -216,6 +242,11 @@ Status parse_tools(Fields& fields, ParsedRequest& out, chat::RenderInput& input)
   if (any) TENON_TRY(check_tools(*tools));
   TENON_TRY(fields.boolean("parallel_tool_calls", out.parallel_tool_calls));
   const Json* choice = fields.find("tool_choice");
+  AllowedTools allowed;  // the others are not shown to the model at all
+  if (any && choice && choice->is_object() && choice->value("type", Json()) == "allowed_tools") {
+    TENON_ASSIGN(allowed, allowed_tools(*choice, *tools));
+    tools = &allowed.tools, choice = &allowed.mode;
+  }
   if (choice && *choice == "required") out.tool_choice = ToolChoice::kRequired;
   if (choice && choice->is_object()) {
     out.tool_choice = ToolChoice::kNamed;

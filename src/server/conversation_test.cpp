@@ -67,6 +67,29 @@ TEST(Conversation, EffortGoesToTheTemplateThatReadsIt) {
   EXPECT_EQ(refused_param(twice, reads), "reasoning_effort");
 }
 
+TEST(Conversation, AllowedToolsAreTheOnlyOnesThatAreShown) {
+  const auto tool = [](const char* name) { return Json{{"type", "function"}, {"function", {{"name", name}}}}; };
+  const auto request = [&](const char* mode, const Json& allowed) {
+    return Json{{"tools", {tool("f"), tool("g"), tool("h")}},
+                {"tool_choice", {{"type", "allowed_tools"}, {"allowed_tools", {{"mode", mode}, {"tools", allowed}}}}}};
+  };
+  const Json two = {tool("h"), tool("f")};
+  const auto free = parse(request("auto", two), {}, {.tools = "hermes"});
+  ASSERT_TRUE(free) << free.error().message;
+  EXPECT_EQ(free->tools, (std::vector<std::string>{"f", "h"}));
+  EXPECT_TRUE(free->tool_choice == ToolChoice::kAuto);
+  EXPECT_EQ(input(request("auto", two), {}, {.tools = "hermes"}).tools.size(), 2u);
+  const auto forced = parse(request("required", Json::array({tool("g")})), {}, {.tools = "hermes"});
+  ASSERT_TRUE(forced) << forced.error().message;
+  EXPECT_TRUE(forced->tool_choice == ToolChoice::kRequired);
+  EXPECT_EQ(forced->call_rules.size(), 1u);
+  for (const Json& bad : {request("auto", Json::array()), request("auto", Json::array({tool("x")})),
+                          request("none", two), request("auto", 5), request("auto", Json::array({5}))}) {
+    EXPECT_EQ(refused_param(bad), "tool_choice");
+  }
+  EXPECT_EQ(refused_param({{"tool_choice", request("auto", two)["tool_choice"]}}), "tool_choice");
+}
+
 TEST(Conversation, GptOssHasADescriptionOfEachTool) {
   const Json fields = {{"tools", Json::array({{{"type", "function"}, {"function", {{"name", "f"}}}}})}};
   const chat::ReplyFormat harmony = {.tools = "harmony", .reasoning = "harmony"};

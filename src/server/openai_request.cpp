@@ -16,6 +16,7 @@ using generate::GenerateRequest;
 
 constexpr std::size_t kMaxBiases = 1024;
 constexpr std::size_t kMaxBadWords = 1024;
+constexpr std::size_t kMaxAllowed = 1024;
 constexpr std::size_t kMaxStopTokens = 1024;
 constexpr int kMaxChoices = 128;
 constexpr std::size_t kMaxPrompts = 2048;
@@ -53,11 +54,23 @@ Status parse_logit_bias(Fields& fields, sampler::SamplingParams& sampling) {
   return {};
 }
 
+Status parse_allowed_tokens(Fields& fields, std::vector<std::int32_t>& out) {
+  const Json* ids = fields.find("allowed_token_ids");
+  if (!ids) return {};
+  if (!ids->is_array() || ids->empty()) return wrong("allowed_token_ids", "must be an array of token ids, not empty");
+  if (ids->size() > kMaxAllowed) return wrong("allowed_token_ids", "may hold at most 1024 tokens");
+  TENON_TRY(parse_ids(*ids, "allowed_token_ids", out));
+  std::ranges::sort(out);
+  out.erase(std::ranges::unique(out).begin(), out.end());
+  return {};
+}
+
 Status parse_penalties(Fields& fields, sampler::SamplingParams& sampling) {
   TENON_TRY(fields.number("frequency_penalty", -2, 2, sampling.frequency_penalty));
   TENON_TRY(fields.number("presence_penalty", -2, 2, sampling.presence_penalty));
   TENON_TRY(fields.number("repetition_penalty", 0, 100, sampling.repetition_penalty));
   if (!(sampling.repetition_penalty > 0)) return wrong("repetition_penalty", "must be greater than 0");
+  TENON_TRY(parse_allowed_tokens(fields, sampling.allowed_tokens));
   return parse_logit_bias(fields, sampling);
 }
 
@@ -82,7 +95,6 @@ Status parse_unsupported(Fields& fields) {
   TENON_TRY(fields.only("length_penalty", {1}));
   TENON_TRY(fields.only("early_stopping", {false}));
   TENON_TRY(fields.only("logits_processors", {Json::array()}));
-  TENON_TRY(fields.only("allowed_token_ids", {}));
   TENON_TRY(fields.only("logprob_token_ids", {}));
   TENON_TRY(fields.only("truncation_side", {"left"}));
   TENON_TRY(fields.only("thinking_token_budget", {-1}));

@@ -85,6 +85,15 @@ TEST(VllmFields, BadWordsAndTokenIds) {
   EXPECT_FALSE(text(R"({"return_token_ids": null})")->return_token_ids);
 }
 
+TEST(VllmFields, AllowedTokensAscend) {
+  EXPECT_THAT(text(R"({"allowed_token_ids": [7, 3, 7, 5]})")->generate.sampling.allowed_tokens,
+              testing::ElementsAre(3, 5, 7));
+  for (const char* ids : {"[]", "5", "[-1]", R"(["a"])", "[1.5]"}) {
+    EXPECT_EQ(refused(chat((std::string(R"({"allowed_token_ids": )") + ids + "}").c_str())), "allowed_token_ids")
+        << ids;
+  }
+}
+
 // They are looked through for every token.
 TEST(VllmFields, StopTokensAreFew) {
   const auto some = [](std::size_t count) {
@@ -165,7 +174,6 @@ TEST(VllmFields, WhatIsNotSupportedIsRefusedByName) {
                                                        {"length_penalty", "0.8"},
                                                        {"early_stopping", "true"},
                                                        {"logits_processors", R"(["x"])"},
-                                                       {"allowed_token_ids", "[1]"},
                                                        {"logprob_token_ids", "[1]"},
                                                        {"truncation_side", R"("right")"},
                                                        {"thinking_token_budget", "5"},
