@@ -72,7 +72,7 @@ class FakeExchange final : public Exchange {
  public:
   void respond(int code, std::string text, std::string, Headers) override { status = code, body = std::move(text); }
   void begin_events() override { begun = true; }
-  void send_event(const std::string& data) override { events.push_back(data); }
+  void send_event(const std::string& data, const std::string&) override { events.push_back(data); }
   void end_events() override { ended = true; }
   void on_hang_up(std::function<void()> f) override { hang_up = std::move(f); }
   void post(std::function<void()> f) override { f(); }
