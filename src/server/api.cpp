@@ -72,10 +72,9 @@ std::optional<std::int64_t> kept_tokens(const ParsedRequest& request, std::int64
   return max_length - reply;
 }
 
-Error no_such_response(const HttpRequest& request) {
-  return {ErrorCode::kNotFound, "there is no " + request.method + " " + request.path +
-                                    " here: responses are not stored, so none can be read, deleted, cancelled or "
-                                    "continued later; hang up to cancel one"};
+bool is_of_stored_response(const HttpRequest& request) {
+  if (!request.path.starts_with("/v1/responses/")) return false;
+  return request.method == "GET" || request.method == "DELETE" || request.path.ends_with("/cancel");
 }
 
 Result<Json> parse_body(const std::string& body) {
@@ -163,8 +162,12 @@ void Api::handle(HttpRequest request, const std::shared_ptr<Exchange>& exchange)
     if (auto known = check_model(name); !known) return refuse(*exchange, known.error());
     return exchange->respond(200, dump(model_object()));
   }
-  constexpr std::string_view kResponses = "/v1/responses/";
-  if (request.path.starts_with(kResponses)) return refuse(*exchange, no_such_response(request));
+  if (is_of_stored_response(request)) {
+    return refuse(*exchange,
+                  {ErrorCode::kNotFound, "there is no " + request.method + " " + request.path +
+                                             " here: responses are not stored, so none can be read, deleted, "
+                                             "cancelled or continued later; hang up to cancel one"});
+  }
   if (other_method) {
     return refuse(
         *exchange, 405,

@@ -265,6 +265,7 @@ TEST(Responses, AreNotStored) {
     EXPECT_EQ(reply.status, 404) << method;
     EXPECT_THAT(reply.body, HasSubstr("responses are not stored")) << method;
   }
+  EXPECT_THAT(request(server.port(), "POST", "/v1/responses/compact").body, Not(HasSubstr("stored")));
   const HttpReply get = request(server.port(), "GET", "/v1/responses");
   EXPECT_EQ(get.status, 405);
   EXPECT_EQ(get.headers.at("allow"), "POST");
