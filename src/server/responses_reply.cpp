@@ -50,11 +50,11 @@ Json ResponseWriter::logprobs_of(std::span<const ChoiceJson> pieces) {
   return any_text ? own : Json::array();
 }
 
-void ResponseWriter::open(Item kind, const char* prefix, Json item) {
+void ResponseWriter::open(Item kind, const char* prefix, const Json& item) {
   close("completed");
   kind_ = kind;
   item_ = {{"id", item_id(prefix)}};
-  item_.update(std::move(item));
+  item_.update(item);
   item_["status"] = "in_progress";
   text_.clear();
   logprobs_ = Json::array();
@@ -75,10 +75,10 @@ void ResponseWriter::add_text(Item kind, const std::string& text) {
   if (kind_ != kind) open_text(kind);
   text_ += text;
   Json event = {{"item_id", item_["id"]}, {"output_index", output_.size()}, {"content_index", 0}, {"delta", text}};
-  if (kind == Item::kReasoning) return send("response.reasoning_text.delta", std::move(event));
+  if (kind == Item::kReasoning) return send("response.reasoning_text.delta", event);
   event["logprobs"] = std::exchange(unplaced_logprobs_, Json::array());
   append(logprobs_, event["logprobs"]);
-  send("response.output_text.delta", std::move(event));
+  send("response.output_text.delta", event);
 }
 
 // As tool_call() and more_arguments() have made them.
@@ -101,12 +101,12 @@ void ResponseWriter::close(const char* status) {
   if (kind_ == Item::kCall) {
     item_["arguments"] = event["arguments"] = text_;
     event["name"] = item_["name"];
-    send("response.function_call_arguments.done", std::move(event));
+    send("response.function_call_arguments.done", event);
   } else {
     event["content_index"] = 0;
     event["text"] = text_;
     if (kind_ == Item::kMessage) event["logprobs"] = logprobs_;
-    send(kind_ == Item::kMessage ? "response.output_text.done" : "response.reasoning_text.done", std::move(event));
+    send(kind_ == Item::kMessage ? "response.output_text.done" : "response.reasoning_text.done", event);
     send_part("response.content_part.done");
     item_["content"] = Json::array({part()});
   }
@@ -139,11 +139,11 @@ void ResponseWriter::fail(int status, const Error& error, const Usage& usage) {
   if (of_event["code"].is_null()) of_event["code"] = code;
   Json event = {{"code", of_event["code"]}, {"message", of_event["message"]}, {"param", of_event["param"]}};
   event["error"] = std::move(of_event);
-  send("error", std::move(event));
+  send("error", event);
   Json out = response("failed");
   out["error"] = {{"code", code}, {"message", error.message}};
   out["usage"] = usage_object(usage);
-  send("response.failed", {{"response", std::move(out)}});
+  send("response.failed", {{"response", out}});
 }
 
 // The content of the open item: it has one part.
@@ -169,10 +169,10 @@ Json ResponseWriter::usage_object(const Usage& usage) const {
           {"total_tokens", usage.prompt_tokens + usage.completion_tokens}};
 }
 
-void ResponseWriter::send(const char* type, Json fields) {
+void ResponseWriter::send(const char* type, const Json& fields) {
   if (!send_) return;
   Json event = {{"type", type}, {"sequence_number", sequence_++}};
-  event.update(std::move(fields));
+  event.update(fields);
   send_(event);
 }
 

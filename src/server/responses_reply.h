@@ -31,7 +31,7 @@ class ResponseWriter {
 
  private:
   enum class Item : std::uint8_t { kNone, kReasoning, kMessage, kCall };
-  void open(Item kind, const char* prefix, Json item);
+  void open(Item kind, const char* prefix, const Json& item);
   void open_text(Item kind);
   void add_text(Item kind, const std::string& text);
   void add_call(const Json& call);
@@ -40,7 +40,7 @@ class ResponseWriter {
   Json part() const;
   Json response(const char* status) const;
   Json usage_object(const Usage& usage) const;
-  void send(const char* type, Json fields);
+  void send(const char* type, const Json& fields);
   void send_part(const char* type);
   std::string item_id(const char* prefix) const;
 
