@@ -252,9 +252,16 @@ Status parse_stream_options(Fields& fields) {
 Status check_metadata(Fields& fields) {
   const Json* labels = fields.find("metadata");
   if (!labels) return {};
-  const auto is_string = [](const Json& one) { return one.is_string(); };
-  if (labels->is_object() && std::ranges::all_of(*labels, is_string)) return {};
-  return wrong("metadata", "must be an object of strings");
+  if (!labels->is_object()) return wrong("metadata", "must be an object of strings");
+  // OpenAI's limits; each event that has the response repeats it.
+  const auto is_short = [](const std::string& text, std::size_t characters) { return text.size() <= 4 * characters; };
+  bool fits = labels->size() <= 16;
+  for (const auto& [key, value] : labels->items()) {
+    if (!value.is_string()) return wrong("metadata", "must be an object of strings");
+    fits = fits && is_short(key, 64) && is_short(value.get_ref<const std::string&>(), 512);
+  }
+  if (!fits) return wrong("metadata", "may have at most 16 keys of 64 characters, with values of 512");
+  return {};
 }
 
 }  // namespace

@@ -268,6 +268,15 @@ TEST(ResponsesRequest, WhatIsNotDoneIsRefusedByNameAndSaysWhatToDo) {
   EXPECT_EQ(parse_responses_request(Json::array()).error().message, "the body must be a JSON object");
 }
 
+TEST(ResponsesRequest, MetadataIsShort) {
+  Json labels = Json::object();
+  for (int i = 0; i < 16; ++i) labels["key " + std::to_string(i)] = std::string(512, 'x');
+  EXPECT_EQ(taken({{"metadata", labels}}).response["metadata"], labels);
+  labels["one more"] = "";
+  for (const Json& much : {labels, Json{{"a", std::string(2049, 'x')}}, Json{{std::string(257, 'x'), "a"}}})
+    EXPECT_THAT(refused({{"metadata", much}}).message, HasSubstr("at most 16 keys"));
+}
+
 TEST(ResponsesRequest, UnknownFieldsWhereTheyAreAllowed) {
   taken({{"mine", 1}, {"text", {{"mine", 1}}}, {"reasoning", {{"mine", 1}}}, {"messages", 5}},
         {.allow_unknown_fields = true});
