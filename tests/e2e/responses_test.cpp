@@ -54,7 +54,7 @@ std::vector<Json> streamed(const TinyServer& server, Json request) {
   return out;
 }
 
-std::string joined(const std::vector<Json>& events, const char* type) {
+Json joined(const std::vector<Json>& events, const char* type) {
   std::string out;
   for (const Json& event : events) {
     if (event["type"] == type) out += event["delta"].get<std::string>();
