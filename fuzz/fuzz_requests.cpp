@@ -1,5 +1,6 @@
 // server/openai.h, embeddings.h, tokenize.h: a body is a request that keeps its promises, or an error with a status of
-// 4xx. The first byte chooses the endpoint, the notation of the model, and whether unknown fields are allowed.
+// 4xx. The first byte chooses the endpoint (from 128 on /v1/responses in the place of chats), the notation of the
+// model, and whether unknown fields are allowed.
 #include <cstdint>
 #include <iterator>
 #include <memory>
@@ -9,6 +10,7 @@
 #include "generate/generator.h"
 #include "server/embeddings.h"
 #include "server/openai.h"
+#include "server/responses_request.h"
 #include "server/structured.h"
 #include "server/tokenize.h"
 
@@ -126,7 +128,10 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   const server::Served served{.generator = std::shared_ptr<const generate::Generator>(&generator(), [](auto*) {})};
   switch (choice % 5) {
     case 0: {
-      const auto chat = server::parse_chat_request(*body, defaults, format);
+      const bool responses = choice >= 128;
+      const auto chat = responses ? server::parse_responses_request(*body, defaults, format)
+                                  : server::parse_chat_request(*body, defaults, format);
+      TENON_CHECK(!chat || chat->response.is_object() == responses);
       chat ? check_completion(*chat, true) : check_error(chat.error());
       break;
     }

@@ -88,7 +88,8 @@ put("gbnf", "repeat", 'root ::= a{2} a{2,} a{,3}\na ::= ([/&~[]+ "/")?\n')
 
 
 def body(choice, value):
-    """A request: the byte that chooses the endpoint (% 5) and the model's notation (/ 8), and its body."""
+    """A request: the byte that chooses the endpoint (% 5; from 128 on /v1/responses in the place of chats) and the model's
+    notation (/ 8), and its body."""
     return bytes([choice]) + (value if isinstance(value, str) else json.dumps(value)).encode()
 
 
@@ -122,6 +123,19 @@ put("requests", "embeddings", body(2, {"model": "m", "input": ["a", "b"], "encod
 put("requests", "embeddings_ids", body(2, {"model": "m", "input": [[1, 2], [3]]}))
 put("requests", "tokenize", body(3, {"model": "m", "prompt": "é", "add_special_tokens": True, "return_token_strs": True}))
 put("requests", "tokenize_chat", body(43, {"messages": [USER], "tools": TOOLS, "add_generation_prompt": False}))
+put("requests", "responses", body(200, {
+    "model": "m", "instructions": "s", "input": [
+        {"role": "developer", "content": "d"}, {"role": "user", "content": [{"type": "input_text", "text": "hi"}]},
+        {"type": "reasoning", "summary": [], "content": [{"type": "reasoning_text", "text": "r"}]},
+        {"type": "function_call", "call_id": "a", "name": "f", "arguments": "{\"x\": 1}"},
+        {"type": "function_call_output", "call_id": "a", "output": "2"}],
+    "tools": [{"type": "function"} | TOOLS[0]["function"]], "tool_choice": {"type": "function", "name": "f"},
+    "max_output_tokens": 5, "reasoning": {"effort": "low", "summary": "auto"}, "store": True, "metadata": {"a": "b"},
+    "include": ["message.output_text.logprobs"], "top_logprobs": 2, "stream": True}))
+put("requests", "responses_schema", body(130, {
+    "model": "m", "input": "hi", "background": False, "truncation": "disabled", "top_k": 3, "seed": 1,
+    "text": {"format": {"type": "json_schema", "name": "n", "schema": {"enum": [1]}, "strict": True}}}))
+put("requests", "responses_unknown", body(150, {"model": "m", "input": "hi", "anything": {}, "text": {"other": 1}}))
 put("requests", "detokenize", body(4, {"tokens": [104, 105, 255]}))
 
 

@@ -63,8 +63,9 @@ void add_generator(Assembly& out) {
   parts.tokenizer = out.tokenizer;
   parts.chat_template = out.chat_template;
   if (out.chat_template == nullptr) {
-    TENON_LOG_WARN("{} has no chat template: /v1/chat/completions will be refused, /v1/completions works",
-                   out.model.name);
+    TENON_LOG_WARN(
+        "{} has no chat template: /v1/chat/completions and /v1/responses will be refused, /v1/completions works",
+        out.model.name);
   }
   out.generator = std::make_shared<generate::Generator>(std::move(parts));
 }

@@ -13,6 +13,7 @@
 #include "server/completion.h"
 #include "server/embeddings.h"
 #include "server/openai.h"
+#include "server/responses_request.h"
 #include "server/tokenize.h"
 
 namespace tenon::server {
@@ -71,6 +72,11 @@ std::optional<std::int64_t> kept_tokens(const ParsedRequest& request, std::int64
   return max_length - reply;
 }
 
+bool is_of_stored_response(const HttpRequest& request) {
+  if (!request.path.starts_with("/v1/responses/")) return false;
+  return request.method == "GET" || request.method == "DELETE" || request.path.ends_with("/cancel");
+}
+
 Result<Json> parse_body(const std::string& body) {
   return parse_json(body, "request body", {.max_bytes = body.size(), .max_depth = 64});
 }
@@ -124,8 +130,12 @@ void Api::handle(HttpRequest request, const std::shared_ptr<Exchange>& exchange)
        [](Api& api, HttpRequest&, const auto& e) { e->respond(200, dump(api.options_.tokenizer_info)); }},
       {"POST", "/tokenize", [](Api& api, HttpRequest& r, const auto& e) { api.tokens(r, e, true); }},
       {"POST", "/detokenize", [](Api& api, HttpRequest& r, const auto& e) { api.tokens(r, e, false); }},
-      {"POST", "/v1/chat/completions", [](Api& api, HttpRequest& r, const auto& e) { api.complete(r, e, true); }},
-      {"POST", "/v1/completions", [](Api& api, HttpRequest& r, const auto& e) { api.complete(r, e, false); }},
+      {"POST", "/v1/chat/completions",
+       [](Api& api, HttpRequest& r, const auto& e) { api.complete(r, e, Generates::kChat); }},
+      {"POST", "/v1/completions",
+       [](Api& api, HttpRequest& r, const auto& e) { api.complete(r, e, Generates::kText); }},
+      {"POST", "/v1/responses",
+       [](Api& api, HttpRequest& r, const auto& e) { api.complete(r, e, Generates::kResponse); }},
       {"POST", "/v1/embeddings", [](Api& api, HttpRequest& r, const auto& e) { api.embed(r, e); }},
   };
 
@@ -151,6 +161,12 @@ void Api::handle(HttpRequest request, const std::shared_ptr<Exchange>& exchange)
     const std::string name = unescaped(std::string_view(request.path).substr(kModels.size()));
     if (auto known = check_model(name); !known) return refuse(*exchange, known.error());
     return exchange->respond(200, dump(model_object()));
+  }
+  if (is_of_stored_response(request)) {
+    return refuse(*exchange,
+                  {ErrorCode::kNotFound, "there is no " + request.method + " " + request.path +
+                                             " here: responses are not stored, so none can be read, deleted, "
+                                             "cancelled or continued later; hang up to cancel one"});
   }
   if (other_method) {
     return refuse(
@@ -252,7 +268,7 @@ void Api::embed(HttpRequest& request, const std::shared_ptr<Exchange>& exchange)
                          });
 }
 
-void Api::complete(HttpRequest& request, const std::shared_ptr<Exchange>& exchange, bool chat) {
+void Api::complete(HttpRequest& request, const std::shared_ptr<Exchange>& exchange, Generates what) {
   if (draining_) return refuse(*exchange, {ErrorCode::kUnavailable, "the server is shutting down"});
   if (!served_.generator) {
     return refuse(
@@ -260,21 +276,26 @@ void Api::complete(HttpRequest& request, const std::shared_ptr<Exchange>& exchan
         {ErrorCode::kInvalidArgument,
          "the model '" + options_.model_name + "' embeds texts and generates none: use /v1/embeddings", "model"});
   }
-  auto reader = [this, chat](const std::string& text) -> Result<ParsedRequest> {
+  auto reader = [this, what](const std::string& text) -> Result<ParsedRequest> {
     TENON_ASSIGN(const Json body, parse_body(text));
-    TENON_ASSIGN(ParsedRequest parsed, chat ? parse_chat_request(body, options_.defaults, options_.format)
-                                            : parse_completion_request(body, options_.defaults));
+    TENON_ASSIGN(ParsedRequest parsed, what == Generates::kText ? parse_completion_request(body, options_.defaults)
+                                       : what == Generates::kChat
+                                           ? parse_chat_request(body, options_.defaults, options_.format)
+                                           : parse_responses_request(body, options_.defaults, options_.format));
     TENON_TRY(check_model(parsed.model));
     TENON_ASSIGN(parsed.generate.sampling.bad_words, served_.generator->encode_bad_words(parsed.bad_words));
     const auto keep = kept_tokens(parsed, options_.max_length);
     for (generate::Prompt& prompt : parsed.prompts) {
       prompt.keep_last = keep;
-      TENON_ASSIGN(prompt.value, served_.generator->encode(std::move(prompt)));
+      auto encoded = served_.generator->encode(std::move(prompt));
+      if (!encoded && what == Generates::kResponse) return std::unexpected(in_words_of_responses(encoded.error()));
+      TENON_ASSIGN(prompt.value, std::move(encoded));
     }
     return parsed;
   };
-  const ReplyIdentity identity{.chat = chat,
-                               .id = (chat ? "chatcmpl-" : "cmpl-") + std::to_string(++next_id_),
+  const char* prefix = what == Generates::kText ? "cmpl-" : what == Generates::kChat ? "chatcmpl-" : "resp_";
+  const ReplyIdentity identity{.chat = what != Generates::kText,
+                               .id = prefix + std::to_string(++next_id_),
                                .model = options_.model_name,
                                .created = unix_time()};
   read<ParsedRequest>(request, exchange, std::move(reader),

@@ -40,7 +40,8 @@ class Api {
   bool authorized(const HttpRequest& request) const;
   bool allows_origin(const std::string& origin) const;
   Status check_model(const Json& model) const;
-  void complete(HttpRequest& request, const std::shared_ptr<Exchange>& exchange, bool chat);
+  enum class Generates : std::uint8_t { kText, kChat, kResponse };
+  void complete(HttpRequest& request, const std::shared_ptr<Exchange>& exchange, Generates what);
   void embed(HttpRequest& request, const std::shared_ptr<Exchange>& exchange);
   void tokens(HttpRequest& request, const std::shared_ptr<Exchange>& exchange, bool encode);
   template <class T>

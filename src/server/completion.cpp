@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "server/answer_limits.h"
 #include "server/logprobs.h"
+#include "server/responses_request.h"
 #include "server/structured.h"
 
 namespace tenon::server {
@@ -95,7 +96,12 @@ Completion::Completion(ReplyIdentity identity, TimePoint begin, std::shared_ptr<
       n_(request.n),
       form_(request.bad_words.empty() ? "" : "bad_words"),
       named_call_(request.tool_choice == ToolChoice::kNamed),
-      begin_(begin) {}
+      begin_(begin) {
+  if (request.response.is_null()) return;
+  ResponseWriter::Send send;
+  if (stream_) send = [exchange = exchange_](const Json& event) { exchange->send_event(dump(event), event["type"]); };
+  response_ = std::make_unique<ResponseWriter>(identity_, request.response, std::move(send));
+}
 
 Status Completion::start(const generate::Generator& generator, ParsedRequest request, ReplyIdentity identity,
                          TimePoint begin, std::shared_ptr<Exchange> exchange, Metrics& metrics) {
@@ -106,7 +112,9 @@ Status Completion::start(const generate::Generator& generator, ParsedRequest req
       completion->abandon();
     }
   });
-  return self->begin(generator, std::move(request));
+  auto begun = self->begin(generator, std::move(request));
+  if (!begun) return std::unexpected(self->in_words(std::move(begun).error()));
+  return begun;
 }
 
 Status Completion::begin(const generate::Generator& generator, ParsedRequest request) {
@@ -129,7 +137,7 @@ Status Completion::begin(const generate::Generator& generator, ParsedRequest req
       if (!compiled) return refuse(*self->exchange_, compiled.error());
       request.generate.grammar = *std::move(compiled);
       if (auto begun = self->start_choices(generator, request, prompts); !begun)
-        refuse(*self->exchange_, begun.error());
+        refuse(*self->exchange_, self->in_words(begun.error()));
     });
   };
   return generator.grammars().submit(*std::move(source), std::move(then));
@@ -140,6 +148,7 @@ Status Completion::begin(const generate::Generator& generator, ParsedRequest req
 void Completion::begin_stream() {
   if (std::exchange(begun_, true)) return;
   exchange_->begin_events();
+  if (response_) return response_->begin();
   for (std::size_t i = 0; identity_.chat && i < choices_.size(); ++i) {
     send_chunk(first_chunk(identity_, static_cast<int>(i), continuous_usage(), first_of_prompt(i).prompt_token_ids));
   }
@@ -203,7 +212,9 @@ void Completion::on_delta(std::size_t index, generate::Delta delta) {
     end(index, delta.finish == FinishReason::kCancelled ? "abort" : choice.finish_reason);
     if (failed) return fail(delta);
   }
-  if (stream_) {
+  if (response_) {
+    response_->add(take_pieces(index, delta), choice.completion_tokens);
+  } else if (stream_) {
     send(index, delta);  // which may find that the client is gone
   } else {
     keep(choice, delta);
@@ -291,21 +302,28 @@ const Completion::Choice& Completion::first_of_prompt(std::size_t index) const {
   return choices_[index - index % static_cast<std::size_t>(n_)];
 }
 
+// What a delta adds to the reply, with the logprobs so far.
+std::vector<ChoiceJson> Completion::take_pieces(std::size_t index, const generate::Delta& delta) {
+  std::vector<ChoiceJson> pieces;
+  Choice& choice = choices_[index];
+  for (const ReplyPart& part : take_parts(choice, delta)) {
+    if (part.kind == ReplyPart::Kind::kContent) pieces.push_back({.text = part.text});
+    if (part.kind == ReplyPart::Kind::kReasoning) pieces.push_back({.reasoning = part.text});
+    if (is_of_call(part)) pieces.push_back(take_call(choice, part));
+  }
+  if (!choice.logprobs.empty()) {
+    if (pieces.empty()) pieces.emplace_back();
+    pieces.front().logprobs = take_logprobs(choice);
+  }
+  return pieces;
+}
+
 // The chunks of a stream that a delta makes; none where it has nothing to show yet.
 void Completion::send(std::size_t index, const generate::Delta& delta) {
   if (choices_[index].prompt_left > 0) return;  // the prompt comes in one chunk, with all of its logprobs
-  std::vector<ChoiceJson> chunks;
+  std::vector<ChoiceJson> chunks = take_pieces(index, delta);
   {
     Choice& choice = choices_[index];
-    for (const ReplyPart& part : take_parts(choice, delta)) {
-      if (part.kind == ReplyPart::Kind::kContent) chunks.push_back({.text = part.text});
-      if (part.kind == ReplyPart::Kind::kReasoning) chunks.push_back({.reasoning = part.text});
-      if (is_of_call(part)) chunks.push_back(take_call(choice, part));
-    }
-    if (!choice.logprobs.empty()) {
-      if (chunks.empty()) chunks.emplace_back();
-      chunks.front().logprobs = take_logprobs(choice);
-    }
     if (delta.finish != FinishReason::kNone) {
       const bool calls = delta.finish == FinishReason::kStop && !choice.calls.empty() && !named_call_;
       chunks.push_back({.finish_reason = calls ? "tool_calls" : finish_reason_name(delta.finish),
@@ -338,12 +356,19 @@ Json Completion::take_logprobs(Choice& choice) {
   return identity_.chat ? chat_logprobs(tokens, names_are_ids_) : text_logprobs(tokens, choice.offset, names_are_ids_);
 }
 
+// What the client calls its parameters.
+Error Completion::in_words(Error error) const { return response_ ? in_words_of_responses(std::move(error)) : error; }
+
 void Completion::fail(const generate::Delta& last) {
-  const Error error = error_of(last, form_);
+  const Error error = in_words(error_of(last, form_));
   if (last.finish == FinishReason::kError) TENON_LOG_ERROR("{}: {}", identity_.id, last.error);
+  const Usage so_far = usage();
   abandon();
   const int status = http_status(error);
-  if (begun_) {
+  if (begun_ && response_) {
+    response_->fail(status, error, so_far);
+    exchange_->end_events();
+  } else if (begun_) {
     exchange_->send_event(dump(error_object(status, error)));
     exchange_->end_events();
   } else {
@@ -366,7 +391,10 @@ std::optional<Usage> Completion::continuous_usage() const {
 }
 
 void Completion::finish() {
-  if (stream_) {
+  if (response_) {
+    const Json whole = response_->finish(choices_.front().finish_reason, usage());
+    stream_ ? exchange_->end_events() : exchange_->respond(200, dump(whole));
+  } else if (stream_) {
     if (include_usage_) exchange_->send_event(dump(usage_chunk(identity_, usage())));
     exchange_->send_event("[DONE]");
     exchange_->end_events();

@@ -11,6 +11,7 @@
 #include "server/exchange.h"
 #include "server/metrics.h"
 #include "server/openai.h"
+#include "server/responses_reply.h"
 
 namespace tenon::server {
 
@@ -61,12 +62,14 @@ class Completion : public std::enable_shared_from_this<Completion> {
   chat::ReplyParts take_parts(Choice& choice, const generate::Delta& delta);
   ChoiceJson take_call(Choice& choice, const chat::ReplyPart& part);
   void keep(Choice& choice, const generate::Delta& delta);
+  std::vector<ChoiceJson> take_pieces(std::size_t index, const generate::Delta& delta);
   void send(std::size_t index, const generate::Delta& delta);
   void send_chunk(Json chunk);
   void keep_prompt(Choice& choice, std::vector<generate::ScoredToken> tokens) const;
   Json take_logprobs(Choice& choice);
   const Choice& first_of_prompt(std::size_t index) const;
   void fail(const generate::Delta& last);
+  Error in_words(Error error) const;
   void finish();
   Usage usage() const;                            ///< of all choices so far
   std::optional<Usage> continuous_usage() const;  ///< for a chunk, where the client wants it in each
@@ -79,6 +82,7 @@ class Completion : public std::enable_shared_from_this<Completion> {
   const int n_;                                  ///< choices for each prompt
   std::string form_;                             ///< the parameter that says what the reply must be
   const bool named_call_;                        ///< the client has chosen the function itself
+  std::unique_ptr<ResponseWriter> response_;     ///< of /v1/responses; null: chat and text completions
   const TimePoint begin_;
   std::int64_t prompt_tokens_ = 0;
   std::vector<Choice>

@@ -82,7 +82,7 @@ class FakeExchange final : public Exchange {
  public:
   void respond(int code, std::string text, std::string, Headers) override { status = code, body = std::move(text); }
   void begin_events() override { begun = true; }
-  void send_event(const std::string& data) override { events.push_back(data); }
+  void send_event(const std::string& data, const std::string&) override { events.push_back(data); }
   void end_events() override { ended = true; }
   void on_hang_up(std::function<void()> f) override { hang_up = std::move(f); }
   void post(std::function<void()> f) override {
@@ -455,6 +455,64 @@ TEST_F(CompletionTest, EveryChoiceIsCountedOnceHoweverItEnds) {
   EXPECT_EQ(ended("\"abort\""), 2);
   EXPECT_EQ(value(metrics_, "request_generation_tokens_count"), 7);
   EXPECT_EQ(value(metrics_, "request_params_n_count"), 3);
+}
+
+// Of /v1/responses: the items without what differs from one time to another.
+Json items_of(const Json& response) {
+  Json items = response["output"];
+  for (Json& item : items) item.erase("call_id");
+  return items;
+}
+
+TEST_F(CompletionTest, AResponseIsTheSameWholeAndStreamed) {
+  request_.response = {{"store", false}};
+  start(false);
+  engine_->emit(0, kReply);
+  const Json whole = Json::parse(exchange_->body);
+  EXPECT_EQ(whole["status"], "completed");
+  EXPECT_EQ(whole["store"], false);
+  ASSERT_EQ(whole["output"].size(), 4u) << whole;
+  EXPECT_EQ(whole["output"][0]["content"][0]["text"], "Which?");
+  EXPECT_EQ(whole["output"][1]["content"][0]["text"], "I look.");
+  EXPECT_EQ(whole["output"][2]["arguments"], "{\"a\": 1}");
+  EXPECT_EQ(whole["output"][3]["name"], "g");
+  EXPECT_EQ(whole["output"][3]["call_id"].get<std::string>().size(), 9u);
+
+  engine_->sinks.clear();
+  start(true);
+  EXPECT_FALSE(exchange_->begun) << "with the first token";
+  engine_->emit(0, kReply);
+  EXPECT_TRUE(exchange_->begun && exchange_->ended);
+  EXPECT_EQ(Json::parse(exchange_->events.front())["type"], "response.created");
+  const Json last = Json::parse(exchange_->events.back());
+  EXPECT_EQ(last["type"], "response.completed");
+  EXPECT_EQ(items_of(last["response"]), items_of(whole));
+  EXPECT_EQ(last["response"]["usage"], whole["usage"]);
+  EXPECT_THAT(streamed(), Not(HasSubstr("[DONE]")));
+}
+
+TEST_F(CompletionTest, AResponseOfOneCallHasNoOther) {
+  request_.response = Json::object();
+  start(true, false);
+  engine_->emit(0, kReply);
+  EXPECT_EQ(Json::parse(exchange_->events.back())["response"]["output"].size(), 3u);
+}
+
+TEST_F(CompletionTest, AResponseThatFails) {
+  request_.response = Json::object();
+  start(true);
+  engine_->send(0, {.id = 1, .finish = engine::FinishReason::kTimeout});
+  EXPECT_EQ(exchange_->status, 504) << "before the first token";
+  engine_->sinks.clear();
+  start(true);
+  write("ab");
+  engine_->send(0, {.id = 1, .finish = engine::FinishReason::kError, .error = "broke"});
+  EXPECT_TRUE(exchange_->ended);
+  EXPECT_EQ(Json::parse(exchange_->events.at(exchange_->events.size() - 2))["type"], "error");
+  const Json failed = Json::parse(exchange_->events.back())["response"];
+  EXPECT_EQ(failed["status"], "failed");
+  EXPECT_EQ(failed["error"]["message"], "the request failed: broke");
+  EXPECT_EQ(failed["usage"]["output_tokens"], 2);
 }
 
 }  // namespace

@@ -29,7 +29,7 @@ class Exchange {
                        Headers headers = {}) = 0;
   /// Server-sent events: begin, any number of events, end.
   virtual void begin_events() = 0;
-  virtual void send_event(const std::string& data) = 0;
+  virtual void send_event(const std::string& data, const std::string& name = {}) = 0;
   virtual void end_events() = 0;
   /// `f` runs once if the client goes away before the answer is whole.
   virtual void on_hang_up(std::function<void()> f) = 0;

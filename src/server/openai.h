@@ -38,6 +38,7 @@ struct ParsedRequest {
   std::vector<chat::CallRule> call_rules = {};  ///< of the calls that may be; empty: no grammar holds them
   std::optional<grammar::Source> structure;     ///< what the content must be; none: anything
   chat::ReplyFormat format = {};                ///< of chat replies
+  Json response = nullptr;                      ///< of /v1/responses: what its object repeats of the request; else null
   std::string model;
   bool stream = false;
   bool include_usage = false;     ///< stream_options.include_usage: a last chunk with it

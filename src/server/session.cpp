@@ -47,7 +47,7 @@ class SessionExchange final : public Exchange {
       : session_(std::move(session)), mailbox_(std::move(mailbox)) {}
   void respond(int status, std::string body, std::string content_type, Headers headers) override;
   void begin_events() override;
-  void send_event(const std::string& data) override;
+  void send_event(const std::string& data, const std::string& name) override;
   void end_events() override;
   void on_hang_up(std::function<void()> f) override { hang_up_ = std::move(f); }
   void post(std::function<void()> f) override { mailbox_->post(std::move(f)); }
@@ -113,8 +113,8 @@ class Session : public std::enable_shared_from_this<Session> {
     send(text.str());
   }
 
-  void send_event(const std::string& data) {
-    send_chunk("data: " + data + "\n\n");
+  void send_event(const std::string& data, const std::string& name) {
+    send_chunk((name.empty() ? "" : "event: " + name + "\n") + "data: " + data + "\n\n");
     if (unsent_ > kMaxUnsent) hung_up();
   }
 
@@ -357,8 +357,8 @@ void SessionExchange::respond(int status, std::string body, std::string content_
 void SessionExchange::begin_events() {
   if (auto session = session_.lock()) session->begin_events();
 }
-void SessionExchange::send_event(const std::string& data) {
-  if (auto session = session_.lock()) session->send_event(data);
+void SessionExchange::send_event(const std::string& data, const std::string& name) {
+  if (auto session = session_.lock()) session->send_event(data, name);
 }
 void SessionExchange::end_events() {
   if (auto session = session_.lock()) session->end_events();

@@ -1,4 +1,4 @@
-"""openai-python against a running server: models, chat and text, whole and streamed, tools, a schema, errors.
+"""openai-python against a running server: models, chat, text and responses, whole and streamed, tools, a schema, errors.
 
   python openai_python.py http://127.0.0.1:PORT/v1
 """
@@ -113,6 +113,84 @@ def schemas():
     assert Answer.model_validate_json(text) == parsed
 
 
+def respond(of=client, **more):
+    return of.responses.create(**({"model": "tiny", "input": "Once upon a time", "temperature": 0,
+                                   "max_output_tokens": 40} | more))
+
+
+def responses():
+    # Strict: every field of every object and event is of the type that OpenAI's schema says.
+    strict = openai.OpenAI(base_url=BASE, api_key="secret", max_retries=0, _strict_response_validation=True)
+    whole = respond(strict, instructions="", metadata={"a": "b"}, include=["message.output_text.logprobs"], top_logprobs=2)
+    assert whole.output_text and whole.status == "incomplete", whole
+    assert whole.incomplete_details.reason == "max_output_tokens" and whole.store is False, whole
+    assert len(whole.output[0].content[0].logprobs) == whole.usage.output_tokens == 40
+    assert whole.usage.total_tokens == whole.usage.input_tokens + 40
+    assert whole.output_text == chat(max_completion_tokens=40).choices[0].message.content
+    text, last = "", None
+    for event in respond(strict, stream=True):
+        text += event.delta if event.type == "response.output_text.delta" else ""
+        last = event
+    assert text == whole.output_text and last.type == "response.incomplete", last
+    assert last.response.output_text == text
+    assert respond(strict, extra_body={"stop": [" "]}).status == "completed"
+    told = [{"role": "user", "content": "Once upon a time"}, *whole.output, {"role": "user", "content": "And then?"}]
+    assert respond(strict, input=[i if isinstance(i, dict) else i.to_dict() for i in told]).output_text
+
+
+def tools_of_responses():
+    flat = {"type": "function"} | TOOL["function"]
+    request = dict(tools=[flat], parallel_tool_calls=False, max_output_tokens=200)
+    for choice in ("required", {"type": "function", "name": "weather"}):
+        reply = respond(tool_choice=choice, **request)
+        call = reply.output[0]
+        assert call.type == "function_call" and reply.status == "completed", reply
+        check_call(call.name, call.arguments)
+    pieces = ""
+    with client.responses.stream(model="tiny", input="Once", temperature=0, tool_choice="required", **request) as stream:
+        for event in stream:
+            if event.type == "response.function_call_arguments.delta":
+                pieces += event.delta
+                assert event.snapshot == pieces
+        streamed = stream.get_final_response().output[0]
+    assert streamed.arguments == pieces
+    check_call(streamed.name, pieces)
+    output = {"type": "function_call_output", "call_id": call.call_id, "output": "Sunny."}
+    assert respond(input=[{"role": "user", "content": "Once"}, call, output], **request).output_text
+
+
+def schemas_of_responses():
+    more = {"model": "tiny", "input": "Once", "temperature": 0, "max_output_tokens": 200, "text_format": Answer}
+    parsed = client.responses.parse(**more).output_parsed
+    assert isinstance(parsed, Answer)
+    text = ""
+    with client.responses.stream(**more) as stream:
+        for event in stream:
+            if event.type == "response.output_text.delta":
+                text += event.delta
+        assert stream.get_final_response().output_parsed == parsed
+    assert Answer.model_validate_json(text) == parsed
+
+
+def errors_of_responses():
+    for param, more in (("previous_response_id", {"previous_response_id": "resp_1"}), ("background", {"background": True}),
+                        ("tools", {"tools": [{"type": "web_search"}]}), ("text.verbosity", {"text": {"verbosity": "low"}}),
+                        ("input[0]", {"input": [{"type": "item_reference", "id": "msg_1"}]})):
+        try:
+            respond(**more)
+        except openai.BadRequestError as error:
+            assert error.param == param and error.body["message"], error
+        else:
+            raise AssertionError(f"{param} was taken")
+    for call in (client.responses.retrieve, client.responses.delete, client.responses.cancel):
+        try:
+            call(respond().id)
+        except openai.NotFoundError as error:
+            assert "not stored" in error.body["message"]
+        else:
+            raise AssertionError("responses are not stored")
+
+
 def errors():
     for expected, request in (
             (openai.NotFoundError, dict(model="other", messages=MESSAGES)),
@@ -142,6 +220,6 @@ def asynchronous():
 
 
 for test in (models, whole_and_streamed_are_the_same, completions, logprobs, stop_and_n, parameters_of_vllm, forced_tool_calls,
-             schemas, errors, asynchronous):
+             schemas, responses, tools_of_responses, schemas_of_responses, errors_of_responses, errors, asynchronous):
     test()
     print(f"openai-python: {test.__name__}: ok", flush=True)
