@@ -243,7 +243,8 @@ Status parse_tools(Fields& fields, ParsedRequest& out, chat::RenderInput& input)
   TENON_TRY(fields.boolean("parallel_tool_calls", out.parallel_tool_calls));
   const Json* choice = fields.find("tool_choice");
   AllowedTools allowed;  // the others are not shown to the model at all
-  if (any && choice && choice->is_object() && choice->value("type", Json()) == "allowed_tools") {
+  if (choice && choice->is_object() && choice->value("type", Json()) == "allowed_tools") {
+    if (!any) return wrong("tool_choice", "may be " + choice->dump() + " only with 'tools'");
     TENON_ASSIGN(allowed, allowed_tools(*choice, *tools));
     tools = &allowed.tools, choice = &allowed.mode;
   }

@@ -37,6 +37,7 @@ constexpr const char* kShared[] = {"model",
                                    "repetition_penalty",
                                    "logit_bias",
                                    "bad_words",
+                                   "allowed_token_ids",
                                    "structured_outputs",
                                    "chat_template_kwargs",
                                    "documents",
@@ -134,6 +135,12 @@ Status parse_tools(Fields& fields, Json& chat, Json& shown) {
   return {};
 }
 
+// A function's name stands beside its type here.
+Json nested(const Json& function) {
+  return {{"type", "function"},
+          {"function", {{"name", function.is_object() ? function.value("name", Json()) : Json()}}}};
+}
+
 Status parse_tool_choice(Fields& fields, Json& chat) {
   const Json* choice = fields.find("tool_choice");
   if (!choice || *choice == "auto") return {};  // asks for nothing, also without tools
@@ -142,16 +149,25 @@ Status parse_tool_choice(Fields& fields, Json& chat) {
     return {};
   }
   const Json type = choice->value("type", Json());
+  if (type == "allowed_tools") {
+    Json tools = Json::array();
+    const Json list = choice->value("tools", Json());
+    for (const Json& tool : list.is_array() ? list : Json::array()) tools.push_back(nested(tool));
+    chat["tool_choice"] = {{"type", type},
+                           {"allowed_tools", {{"mode", choice->value("mode", Json())}, {"tools", std::move(tools)}}}};
+    return {};
+  }
   if (type.is_string() && type != "function") {
-    return unsupported("'tool_choice' of type '" + type.get<std::string>() +
-                           "' is not supported; none, auto, required and an object of type function are",
-                       "tool_choice");
+    return unsupported(
+        "'tool_choice' of type '" + type.get<std::string>() +
+            "' is not supported; none, auto, required and objects of type function and allowed_tools are",
+        "tool_choice");
   }
   const Json name = choice->value("name", Json());
   if (type != "function" || !name.is_string()) {
     return wrong("tool_choice", "must be {\"type\": \"function\", \"name\": …} where it is an object");
   }
-  chat["tool_choice"] = {{"type", "function"}, {"function", {{"name", name}}}};
+  chat["tool_choice"] = nested(*choice);
   return {};
 }
 

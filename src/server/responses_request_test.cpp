@@ -178,6 +178,11 @@ TEST(ResponsesRequest, ToolsAreThoseOfChatsInAFlatShape) {
   EXPECT_EQ(request.response["tool_choice"], choice);
   EXPECT_EQ(taken({{"tools", tools}, {"tool_choice", "required"}}).tool_choice, ToolChoice::kRequired);
   EXPECT_TRUE(taken({{"tools", tools}, {"tool_choice", "none"}}).tools.empty());
+  const Json allowed = {{"type", "allowed_tools"}, {"mode", "required"}, {"tools", Json::array({choice})}};
+  const auto restricted = taken({{"tools", tools}, {"tool_choice", allowed}});
+  EXPECT_EQ(restricted.tool_choice, ToolChoice::kRequired);
+  EXPECT_EQ(restricted.tools, std::vector<std::string>{choice["name"]});
+  EXPECT_EQ(restricted.response["tool_choice"], allowed);
   EXPECT_TRUE(taken({{"tool_choice", "auto"}}).tools.empty()) << "asks for nothing";
 }
 
@@ -232,6 +237,7 @@ TEST(ResponsesRequest, WhatIsNotDoneIsRefusedByNameAndSaysWhatToDo) {
       {"tools", "[5]", "tools", "'type'"},
       {"tool_choice", R"({"type": "web_search"})", "tool_choice", "'web_search'"},
       {"tool_choice", R"({"type": "function"})", "tool_choice", "\"name\""},
+      {"tool_choice", R"({"type": "allowed_tools", "mode": "auto", "tools": [5]})", "tool_choice", "with 'tools'"},
       {"tool_choice", R"({"type": "function", "name": "f"})", "tool_choice", "among 'tools'"},
       {"tool_choice", "\"required\"", "tool_choice", "only with 'tools'"},
       {"text", R"({"format": {"type": "grammar"}})", "text.format", "json_schema"},
