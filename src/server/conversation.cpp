@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "server/fields.h"
+#include "server/harmony_history.h"
 #include "server/openai.h"
 #include "server/structured.h"
 
@@ -208,9 +209,10 @@ Status constrain_calls(const Json& tools, const Json* choice, ParsedRequest& out
 
 }  // namespace
 
-Result<chat::RenderInput> parse_conversation(Fields& fields) {
+Result<chat::RenderInput> parse_conversation(Fields& fields, const chat::ReplyFormat& format) {
   chat::RenderInput input;
   TENON_TRY(parse_messages(fields, input));
+  if (format.tools == "harmony") input.messages = harmony_history(input.messages);
   TENON_TRY(fields.boolean("continue_final_message", input.continue_final_message));
   input.add_generation_prompt = !input.continue_final_message;
   TENON_TRY(fields.boolean("add_generation_prompt", input.add_generation_prompt));

@@ -11,8 +11,8 @@ namespace tenon::server {
 class Fields;
 struct ParsedRequest;
 
-/// "messages" and what else a chat template gets.
-Result<chat::RenderInput> parse_conversation(Fields& fields);
+/// "messages" and what else a chat template gets; `format`: of the model's replies.
+Result<chat::RenderInput> parse_conversation(Fields& fields, const chat::ReplyFormat& format);
 /// "tools", where the template only shows them.
 Status parse_tool_list(Fields& fields, const chat::ReplyFormat& format, chat::RenderInput& out);
 /// "tools", "tool_choice" and "parallel_tool_calls" of a reply that may call them.

@@ -244,7 +244,7 @@ Result<ParsedRequest> parse_chat_request(const Json& body, const RequestDefaults
   ParsedRequest out;
   out.format = format;
   TENON_TRY(parse_common(fields, defaults, 1, out));
-  TENON_ASSIGN(chat::RenderInput input, parse_conversation(fields));
+  TENON_ASSIGN(chat::RenderInput input, parse_conversation(fields, format));
   std::optional<std::int64_t> max_tokens;
   TENON_TRY(fields.integer("max_completion_tokens", 1, INT64_MAX, max_tokens));
   if (max_tokens && out.generate.max_tokens && *max_tokens != *out.generate.max_tokens) {

@@ -19,7 +19,7 @@ Result<generate::EncodedPrompt> prompt_of(const Served& served, const chat::Repl
     TENON_TRY(fields.no_others());
     return generate::EncodedPrompt{.text = *prompt};
   }
-  TENON_ASSIGN(chat::RenderInput input, parse_conversation(fields));
+  TENON_ASSIGN(chat::RenderInput input, parse_conversation(fields, format));
   TENON_TRY(parse_tool_list(fields, format, input));
   TENON_TRY(fields.only("mm_processor_kwargs", {Json::object()}));
   TENON_TRY(fields.only("media_io_kwargs", {Json::object()}));
