@@ -212,7 +212,14 @@ Status constrain_calls(const Json& tools, const Json* choice, ParsedRequest& out
 Result<chat::RenderInput> parse_conversation(Fields& fields, const chat::ReplyFormat& format) {
   chat::RenderInput input;
   TENON_TRY(parse_messages(fields, input));
-  if (format.tools == "harmony") input.messages = harmony_history(input.messages);
+  if (format.tools == "harmony") {
+    input.messages = harmony_history(input.messages);
+  } else {
+    // OpenAI's newer name of the role; templates leave out messages whose role they do not know, and say nothing.
+    for (Json& message : input.messages) {
+      if (message["role"] == "developer") message["role"] = "system";
+    }
+  }
   TENON_TRY(fields.boolean("continue_final_message", input.continue_final_message));
   input.add_generation_prompt = !input.continue_final_message;
   TENON_TRY(fields.boolean("add_generation_prompt", input.add_generation_prompt));

@@ -43,6 +43,12 @@ TEST(Conversation, NoContentIsNoTextButBesideCalls) {
   EXPECT_TRUE(input(called).messages[0]["content"].is_null());
 }
 
+TEST(Conversation, ADeveloperIsTheSystemWhereTheTemplateKnowsNone) {
+  const Json request = messages(R"([{"role": "developer", "content": "d"}, {"role": "user", "content": "u"}])");
+  EXPECT_EQ(input(request).messages[0], Json({{"role", "system"}, {"content", "d"}}));
+  EXPECT_EQ(input(request, {}, {.tools = "harmony"}).messages[0]["role"], "developer");
+}
+
 TEST(Conversation, BadMessagesAreErrors) {
   for (const char* list :
        {"3", "[]", "{}", "[5]", "[[]]", R"([{"content": "x"}])", R"([{"role": 1, "content": "x"}])",
