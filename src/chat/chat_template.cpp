@@ -55,19 +55,7 @@ class MinijinjaTemplate final : public ChatTemplate {
       : handle_(std::move(handle)), special_tokens_(std::move(special_tokens)), reads_content_(reads_content) {}
 
   Result<std::string> render(const RenderInput& input, std::int64_t now) const override {
-    auto rendered = input.continue_final_message ? render_open(input, now) : render_closed(input, now);
-    if (rendered) return rendered;
-    // A message of calls alone has the content null, or none, at OpenAI's clients. There are templates that ask for
-    // just that (DeepSeek V3), and such that look for words in it (Qwen3, gpt-oss), which fail.
-    RenderInput spoken = input;
-    bool any = false;
-    for (Json& message : spoken.messages) {
-      if (!message.is_object() || !message.value("content", Json()).is_null()) continue;
-      message["content"] = "";
-      any = true;
-    }
-    if (!any) return rendered;
-    return spoken.continue_final_message ? render_open(std::move(spoken), now) : render_closed(spoken, now);
+    return input.continue_final_message ? render_open(input, now) : render_closed(input, now);
   }
 
  private:

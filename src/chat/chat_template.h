@@ -25,9 +25,8 @@ class ChatTemplate {
   /// Compiles a template; `special_tokens` ({"bos_token": "<s>", …}) become its variables.
   static Result<std::shared_ptr<const ChatTemplate>> create(std::string_view source, const Json& special_tokens);
   virtual ~ChatTemplate() = default;
-  /// Where it fails on a "content" that is null or not there, that is taken for "". An error of kInvalidArgument with
-  /// the template's own words where it calls raise_exception. `now` (seconds since the epoch, local time) is what
-  /// strftime_now formats.
+  /// An error of kInvalidArgument with the template's own words where it calls raise_exception. `now` (seconds since
+  /// the epoch, local time) is what strftime_now formats.
   virtual Result<std::string> render(const RenderInput& input, std::int64_t now) const = 0;
 };
 

@@ -213,6 +213,7 @@ ReplyFormat format_of_template(std::string_view source) {
   ReplyFormat format;
   if (has("<tool_call>")) {
     format.tools = "hermes";
+    format.calls_in_content = !has("tool_calls");
   } else if (has("[TOOL_CALLS]")) {
     format.tools = "mistral";
   } else if (has("<start_function_call>")) {

@@ -42,6 +42,8 @@ struct CallOptions {
 struct ReplyFormat {
   std::string tools;      ///< "hermes", "llama3_json", "mistral", "gemma", "harmony"
   std::string reasoning;  ///< "qwen3" (<think>), "harmony"
+  /// The template shows tools, but does not read the "tool_calls" of messages (SmolLM3).
+  bool calls_in_content = false;
 
   bool operator==(const ReplyFormat&) const = default;
   /// Whether the markers are special tokens, which must then be part of the text.

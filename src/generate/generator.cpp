@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "base/check.h"
+#include "chat/whole_prompt.h"
 #include "generate/token_stream.h"
 
 namespace tenon::generate {
@@ -91,7 +92,7 @@ Result<EncodedPrompt> Generator::encode_checked(Prompt prompt) const {
     const auto& conversation = std::get<chat::RenderInput>(prompt.value);
     out.chat = true;
     const bool special = prompt.add_special_tokens.value_or(false);  // the template has written them
-    TENON_ASSIGN(out.text, parts_.chat_template->render(conversation, std::time(nullptr)));
+    TENON_ASSIGN(out.text, chat::render_whole(*parts_.chat_template, conversation, std::time(nullptr)));
     TENON_ASSIGN(out.ids, parts_.tokenizer->encode(out.text, special));
     if (conversation.continue_final_message) {
       const Json content = conversation.messages.back().value("content", Json());

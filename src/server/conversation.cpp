@@ -20,6 +20,7 @@ Status check_content(const Json& content) {
     if (!part.is_object() || type == part.end() || !type->is_string()) {
       return wrong("messages", "has a content part without a 'type'");
     }
+    if (*type == "refusal" && part.contains("refusal") && part["refusal"].is_string()) continue;
     if (*type != "text")
       return unsupported(
           "content parts of type '" + type->get<std::string>() + "' are not supported by this model; only 'text' is",
@@ -60,20 +61,38 @@ Status read_arguments(Json& message) {
 }
 
 // Parts of text become one string, with line breaks between them as in vLLM: the text models' templates take nothing
-// else. So does no content at all, but beside tool calls, where templates ask for null.
+// else. So does no content at all, but beside tool calls, where templates ask for null. What an assistant refused is
+// what it said.
 Json flattened(const Json& messages) {
   Json out = messages;
   for (Json& message : out) {
     const auto content = message.find("content");
     if (content == message.end()) continue;
-    if (content->is_null() && !has_calls(message)) *content = "";
+    if (content->is_null() && !has_calls(message)) {
+      const Json refusal = message.value("refusal", Json());
+      *content = refusal.is_string() ? refusal : Json("");
+    }
     if (!content->is_array()) continue;
     std::string text;
     for (const Json& part : *content)
-      text += (&part == &content->front() ? "" : "\n") + part["text"].get<std::string>();
+      text += (&part == &content->front() ? "" : "\n") + part[part["type"]].get<std::string>();
     *content = text;
   }
   return out;
+}
+
+// Calls as the model wrote them (Hermes), for a template that does not.
+void write_calls(Json& message) {
+  if (!has_calls(message)) return;
+  const Json content = message.value("content", Json());
+  std::string text = content.is_string() ? content.get<std::string>() : "";
+  for (const Json& call : message["tool_calls"]) {
+    const Json written = {{"name", call["function"]["name"]},
+                          {"arguments", call["function"].value("arguments", Json::object())}};
+    text += (text.empty() ? "<tool_call>\n" : "\n<tool_call>\n") + written.dump() + "\n</tool_call>";
+  }
+  message["content"] = std::move(text);
+  message.erase("tool_calls");
 }
 
 Status parse_messages(Fields& fields, chat::RenderInput& out) {
@@ -212,6 +231,9 @@ Status constrain_calls(const Json& tools, const Json* choice, ParsedRequest& out
 Result<chat::RenderInput> parse_conversation(Fields& fields, const chat::ReplyFormat& format) {
   chat::RenderInput input;
   TENON_TRY(parse_messages(fields, input));
+  if (format.calls_in_content) {
+    for (Json& message : input.messages) write_calls(message);
+  }
   if (format.tools == "harmony") {
     input.messages = harmony_history(input.messages);
   } else {

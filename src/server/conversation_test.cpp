@@ -43,6 +43,14 @@ TEST(Conversation, NoContentIsNoTextButBesideCalls) {
   EXPECT_TRUE(input(called).messages[0]["content"].is_null());
 }
 
+TEST(Conversation, ARefusalIsWhatTheAssistantSaid) {
+  const auto said = [](const char* message) { return input(messages(message)).messages[0]["content"]; };
+  EXPECT_EQ(said(R"([{"role": "assistant", "content": null, "refusal": "no"}])"), "no");
+  EXPECT_EQ(said(R"([{"role": "assistant", "content": [{"type": "refusal", "refusal": "no"}]}])"), "no");
+  EXPECT_EQ(said(R"([{"role": "assistant", "content": "yes", "refusal": null}])"), "yes");
+  EXPECT_EQ(refused_param(messages(R"([{"role": "assistant", "content": [{"type": "refusal"}]}])")), "messages");
+}
+
 TEST(Conversation, ADeveloperIsTheSystemWhereTheTemplateKnowsNone) {
   const Json request = messages(R"([{"role": "developer", "content": "d"}, {"role": "user", "content": "u"}])");
   EXPECT_EQ(input(request).messages[0], Json({{"role", "system"}, {"content", "d"}}));

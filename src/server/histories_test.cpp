@@ -1,4 +1,4 @@
-// A conversation with a call, as OpenAI's clients send it back, in every chat template that knows calls.
+// A conversation with a call, as OpenAI's clients send it back, in every chat template that shows tools.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -9,6 +9,7 @@
 
 #include "base/file.h"
 #include "chat/chat_template.h"
+#include "chat/whole_prompt.h"
 #include "server/openai.h"
 
 namespace tenon::server {
@@ -16,7 +17,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-std::vector<std::string> templates_with_calls() {
+std::vector<std::string> templates_with_tools() {
   std::vector<std::string> paths;
   const char* shared = std::getenv("TENON_SHARED_DIR");
   for (const std::string& folder :
@@ -25,20 +26,19 @@ std::vector<std::string> templates_with_calls() {
     std::error_code none;
     for (const auto& entry : fs::recursive_directory_iterator(folder, none)) {
       if (entry.path().extension() != ".jinja") continue;
-      if (read_file(entry.path().string())->find("tool_calls") != std::string::npos) paths.push_back(entry.path());
+      if (!chat::format_of_template(*read_file(entry.path().string())).tools.empty()) paths.push_back(entry.path());
     }
   }
   std::ranges::sort(paths);
   return paths;
 }
 
-TEST(Histories, OfCallsAreTakenByEveryTemplateThatKnowsCalls) {
-  const std::vector<std::string> paths = templates_with_calls();
+TEST(Histories, OfCallsAreTakenByEveryTemplateThatShowsTools) {
+  const std::vector<std::string> paths = templates_with_tools();
   ASSERT_GE(paths.size(), 9u);
   for (const std::string& path : paths) {
     const std::string source = *read_file(path);
     const chat::ReplyFormat format = chat::format_of_template(source);
-    if (format.tools.empty()) continue;  // tools are refused
     for (const char* content : {"absent", "null", "\"\"", "\"I say this.\""}) {
       Json body = Json::parse(R"({"model": "m", "messages": [{"role": "user", "content": "the question"},
         {"role": "assistant", "content": null, "reasoning_content": "thought", "tool_calls": [
@@ -55,7 +55,7 @@ TEST(Histories, OfCallsAreTakenByEveryTemplateThatKnowsCalls) {
       ASSERT_TRUE(parsed) << path << ": " << parsed.error().message;
       const auto chat_template = chat::ChatTemplate::create(source, {{"bos_token", "<s>"}, {"eos_token", "</s>"}});
       ASSERT_TRUE(chat_template) << path << ": " << chat_template.error().message;
-      const auto text = (*chat_template)->render(std::get<chat::RenderInput>(parsed->prompts[0].value), 0);
+      const auto text = chat::render_whole(**chat_template, std::get<chat::RenderInput>(parsed->prompts[0].value), 0);
       EXPECT_TRUE(text) << path << ", " << content << ": " << text.error().message;
       if (!text) continue;
       EXPECT_THAT(*text, testing::HasSubstr("the question")) << path;
