@@ -83,6 +83,7 @@ Result<chat::ReplyFormat> reply_format(const ServeOptions& options, const loader
   };
   chat::ReplyFormat format{.tools = choose(options.tool_call_parser, model.tool_parser, found.tools),
                            .reasoning = choose(options.reasoning_parser, model.reasoning_parser, found.reasoning)};
+  format.calls_in_content = format.tools == "hermes" && !model.text.chat_template.contains("tool_calls");
   if (!format.tools.empty() && !chat::is_tool_format(format.tools)) {
     return invalid("there is no tool call parser '" + format.tools +
                    "'; there are hermes, llama3_json, mistral, gemma and harmony");
