@@ -29,7 +29,9 @@ struct Example {
 Example example_of(const Assembly& assembly) {
   if (assembly.embedder) return {"embeddings", R"("input": "What is the capital of France?")"};
   if (!assembly.generator->has_chat_template()) return {"completions", R"("prompt": "Once upon a time")"};
-  return {"chat/completions", R"("messages": [{"role": "user", "content": "What is the capital of France?"}])"};
+  // Greedy, for a small model's draws at the default temperature of 1 say little about it.
+  return {"chat/completions",
+          R"("messages": [{"role": "user", "content": "What is the capital of France?"}], "temperature": 0)"};
 }
 
 // An IPv6 address in a URL stands in brackets.
