@@ -41,13 +41,12 @@ bool fill_contents(Json& messages) {
 
 Status check_nothing_lost(const ChatTemplate& chat_template, const RenderInput& input, std::int64_t now,
                           std::string_view prompt) {
-  RenderInput silent = input;
   bool calls = false;
   std::size_t from = 0, number = 0;
-  for (Json& message : silent.messages) {
+  for (const Json& message : input.messages) {
     ++number;
     if (!message.is_object()) continue;
-    if (message.erase("tool_calls") > 0) calls = true;
+    calls |= message.contains("tool_calls");
     const Json role = message.value("role", Json()), content = message.value("content", Json());
     if (role == "assistant" || role == "tool" || !content.is_string()) continue;
     if (const std::string text(bare(content.get_ref<const std::string&>())); !holds(prompt, text, from)) {
@@ -57,6 +56,10 @@ Status check_nothing_lost(const ChatTemplate& chat_template, const RenderInput& 
     }
   }
   if (!calls) return {};
+  RenderInput silent = input;
+  for (Json& message : silent.messages) {
+    if (message.is_object()) message.erase("tool_calls");
+  }
   const auto without = chat_template.render(silent, now);
   if (!without || *without != prompt) return {};
   return invalid(

@@ -32,11 +32,6 @@ Status check_content(const Json& content) {
   return {};
 }
 
-bool has_calls(const Json& message) {
-  const auto calls = message.find("tool_calls");
-  return calls != message.end() && calls->is_array() && !calls->empty();
-}
-
 // OpenAI's clients send back a call's arguments as text; templates want the object.
 Status read_arguments(Json& message) {
   const auto calls = message.find("tool_calls");

@@ -5,11 +5,6 @@
 namespace tenon::server {
 namespace {
 
-bool has_calls(const Json& message) {
-  const auto calls = message.find("tool_calls");
-  return calls != message.end() && calls->is_array() && !calls->empty();
-}
-
 void show_reasoning(Json& message) {
   const Json reasoning = message.value("reasoning_content", Json());
   const Json content = message.value("content", Json());
@@ -20,6 +15,11 @@ void show_reasoning(Json& message) {
 }
 
 }  // namespace
+
+bool has_calls(const Json& message) {
+  const auto calls = message.find("tool_calls");
+  return calls != message.end() && calls->is_array() && !calls->empty();
+}
 
 Json harmony_history(const Json& messages) {
   Json out = Json::array();

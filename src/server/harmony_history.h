@@ -5,6 +5,9 @@
 
 namespace tenon::server {
 
+/// Whether it has "tool_calls", one at least.
+bool has_calls(const Json& message);
+
 /// OpenAI's messages as the template reads them: a "content" is not null (on which it fails), the reasoning before a
 /// call is in "thinking" (it reads no "reasoning_content", and fails where there is content too), and a message has one
 /// call, whose output follows it (of several it writes the first).
