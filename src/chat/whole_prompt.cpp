@@ -46,7 +46,9 @@ Status check_nothing_lost(const ChatTemplate& chat_template, const RenderInput& 
   for (const Json& message : input.messages) {
     ++number;
     if (!message.is_object()) continue;
-    calls |= message.contains("tool_calls");
+    // Clients send null or an empty list where there were none.
+    const Json of_message = message.value("tool_calls", Json());
+    calls |= of_message.is_array() && !of_message.empty();
     const Json role = message.value("role", Json()), content = message.value("content", Json());
     if (role == "assistant" || role == "tool" || !content.is_string()) continue;
     if (const std::string text(bare(content.get_ref<const std::string&>())); !holds(prompt, text, from)) {

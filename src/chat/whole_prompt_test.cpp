@@ -49,6 +49,14 @@ TEST(WholePrompt, CallsThatMakeNoDifferenceAreAnError) {
       << "the template needs them";
 }
 
+TEST(WholePrompt, NoCallsAreNotLost) {
+  for (const char* none : {"null", "[]"}) {
+    const Json messages = Json::parse(std::string(R"([{"role": "assistant", "content": "a", "tool_calls": )") + none +
+                                      R"(}, {"role": "user", "content": "q"}])");
+    EXPECT_TRUE(check("{% for m in messages %}{{ m.content }}{% endfor %}", messages)) << none;
+  }
+}
+
 TEST(WholePrompt, NoContentIsTakenForNoTextWhereTheTemplateFailsOnIt) {
   const Json messages = Json::parse(R"([{"role": "user", "content": "q"}, {"role": "assistant", "content": null,
     "tool_calls": [{"type": "function", "function": {"name": "f", "arguments": {}}}]}])");
