@@ -61,6 +61,8 @@ Status read_arguments(Json& message) {
 Json flattened(const Json& messages) {
   Json out = messages;
   for (Json& message : out) {
+    // Null or an empty list is what clients send for none, and gpt-oss's template takes it for calls.
+    if (const auto calls = message.find("tool_calls"); calls != message.end() && calls->empty()) message.erase(calls);
     const auto content = message.find("content");
     if (content == message.end()) continue;
     if (content->is_null() && !has_calls(message)) {

@@ -62,6 +62,14 @@ TEST(HarmonyHistory, NoneOfSeveralCallsIsLost) {
             "<|start|>user<|message|>more<|end|><|start|>assistant");
 }
 
+TEST(HarmonyHistory, NoCallsAreNone) {
+  for (const char* none : {"null", "[]"}) {
+    const std::string messages = std::string(R"([{"role": "user", "content": "q"}, {"role": "assistant", "content": "a",
+      "tool_calls": )") + none + R"(}, {"role": "user", "content": "more"}])";
+    EXPECT_THAT(rendered(messages.c_str()), HasSubstr("<|channel|>final<|message|>a<|end|>")) << none;
+  }
+}
+
 TEST(HarmonyHistory, OtherMessagesStayAsTheyAre) {
   const Json messages = Json::parse(R"([{"role": "system", "content": "s"}, {"role": "user", "content": "q"},
     {"role": "assistant", "content": "a", "reasoning_content": "r"}, {"role": "user", "content": "q"}])");
