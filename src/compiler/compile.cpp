@@ -30,10 +30,11 @@ struct Prepared {
 };
 
 Result<Prepared> prepare(const Graph& graph, WeightProvider& weights, const CompileOptions& options) {
-  TENON_ASSIGN(const PassContext context, make_context(graph, weights, options));
+  TENON_ASSIGN(PassContext context, make_context(graph, weights, options));
   const std::unique_ptr<Graph> untapped = options.taps ? nullptr : without_taps(graph);
   Prepared prepared;
   TENON_ASSIGN(prepared.optimized, run_passes(untapped ? *untapped : graph, context, options.disabled_passes));
+  context.code_weights = prepared.optimized.code_weights;
   TENON_ASSIGN(prepared.lowered, lower(*prepared.optimized.graph, context, options));
   return prepared;
 }
@@ -73,9 +74,10 @@ Result<std::shared_ptr<runtime::Executable>> compile(const graph::Graph& graph, 
   TENON_ASSIGN(Prepared prepared, prepare(graph, weights, options));
   runtime::Plan plan = make_plan(prepared.lowered, options);
   TENON_TRY(check_memory(plan));
-  // Until all is packed, the file's pages are read again and again: they must stay in memory beside the packed ones.
-  const bool later =
-      options.pack_later && static_cast<std::size_t>(2 * plan.weight_bytes + plan.arena_bytes) <= available_memory();
+  // Until all is packed, the file's pages are read again and again: they must stay in memory beside the packed ones,
+  // which coded are three quarters of the file.
+  const std::int64_t both = plan.weight_bytes * 5 / 2 + plan.arena_bytes;
+  const bool later = options.pack_later && static_cast<std::size_t>(both) <= available_memory();
   TENON_ASSIGN(runtime::Weights packed, pack_weights(prepared.lowered, weights, later, pool));
   return runtime::make_executable(std::move(plan), std::move(packed), pool.size());
 }

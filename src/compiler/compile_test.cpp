@@ -1,5 +1,6 @@
 // Compiled models against the interpreter, and against themselves: other passes, batches, chunks and threads.
 #include "compiler/compile.h"
+#include "compiler/pipeline.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -217,6 +218,7 @@ TEST_P(Compiled, PassesKeepTheResult) {
       }
     }
   };
+  check({kCodeWeights}, true);
   std::vector<std::string> all;
   for (const Pass& pass : passes()) {
     if (pass.required) continue;

@@ -12,10 +12,12 @@ namespace {
 
 Status check_names(const std::vector<std::string>& disabled) {
   for (const std::string& name : disabled) {
+    if (name == kCodeWeights) continue;
     const auto pass = std::ranges::find_if(passes(), [&](const Pass& p) { return name == p.name; });
     if (pass == passes().end()) {
       std::string known;
-      for (const Pass& p : passes()) known += (known.empty() ? "" : ", ") + std::string(p.name);
+      for (const Pass& p : passes()) known += p.name + std::string(", ");
+      known += kCodeWeights;
       return invalid("there is no pass \"" + name + "\" to disable; the passes are " + known, "disabled_passes");
     }
     if (pass->required)
@@ -42,6 +44,7 @@ Result<Optimized> run_passes(const Graph& graph, const PassContext& context, std
   TENON_TRY(check_names(disabled));
   TENON_TRY(graph::verify(graph));
   Optimized result;
+  result.code_weights = std::ranges::find(disabled, kCodeWeights) == disabled.end();
   const Graph* current = &graph;
   for (const Pass& pass : passes()) {
     PassReport report{.name = pass.name, .nodes_before = static_cast<int>(current->nodes().size())};

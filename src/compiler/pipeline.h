@@ -11,9 +11,13 @@
 
 namespace tenon::compiler {
 
+/// The coded form of bfloat16 weights is disabled by name as a pass is.
+inline constexpr const char* kCodeWeights = "code_weights";
+
 struct Optimized {
   std::unique_ptr<Graph> graph;
   std::vector<PassReport> reports;
+  bool code_weights = true;  ///< not disabled
 };
 
 /// The graph without its taps.

@@ -47,6 +47,8 @@ Kernels assemble(const char* isa, const RowPart& rows, const AttentionPart& atte
       .activation_layout = Matmul::activation_layout,
       .pack_activations = Matmul::pack_activations,
       .matmul = Matmul::matmul,
+      .coded_panel_bytes = kFloat.coded_panel_bytes,
+      .pack_coded_panel = kFloat.pack_coded_panel,
       .rms_norm = rows.rms_norm,
       .layer_norm = rows.layer_norm,
       .rope_table = rows.rope_table,

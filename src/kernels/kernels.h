@@ -20,6 +20,8 @@ using tensor::DType;
 inline constexpr int kPanel = 32;
 /// The matmul sums K in order within blocks of this many, then adds the blocks in order. A constant of the format.
 inline constexpr int kKBlock = 2048;
+/// Bytes of a part of a coded panel that lies outside of it.
+inline constexpr std::int64_t kSpillBytes = 4096;
 
 /// A weight matrix [n, k] (output features, input features) in kernel order: ceil(n / kPanel) panels of panel_bytes
 /// each, missing columns zero. dtype is kF32, kBF16 or a quantized format (its own packed form of that format).
@@ -29,6 +31,7 @@ struct PackedMatrix {
   std::int64_t k = 0;
   std::int64_t panel_bytes = 0;
   const std::byte* data = nullptr;
+  bool coded = false;  ///< kBF16 by pack_coded_panel
 
   std::int64_t panels() const { return (n + kPanel - 1) / kPanel; }
 };
@@ -122,6 +125,13 @@ struct Kernels {
   /// Panels [begin, end) (pairs of panels 2p, 2p+1 for the gated epilogues), all rows. With kSiluMul and kGeluTanhMul
   /// begin and end are even.
   void (*matmul)(const MatmulTask& task, std::int64_t panel_begin, std::int64_t panel_end);
+  /// Of a panel of kBF16 in coded form: the same weights, to the bit, in three quarters of the bytes. 0: this ISA has
+  /// no such form, or not for this k.
+  std::int64_t (*coded_panel_bytes)(std::int64_t k);
+  /// Packs a panel of kBF16 in coded form. Parts of it that do not fit are kept at `spilled`, kSpillBytes each, which
+  /// must stay there. Returns how many there are; if that is more than `room`, call again with enough.
+  std::int64_t (*pack_coded_panel)(std::int64_t k, DType src_dtype, const std::byte* const* rows, std::byte* out,
+                                   std::byte* spilled, std::int64_t room);
 
   // -- rows of float32
   /// y = x / sqrt(mean(x²) + eps) * (weight + weight_offset) for `rows` rows of n; weight may be null (ones). x may be

@@ -46,6 +46,23 @@ const HugeBuffer& memory() {
   return buffer;
 }
 
+/// The same in coded form: panels of `k`, one after another as far as the buffer goes.
+const HugeBuffer& coded_memory() {
+  static const HugeBuffer buffer = [] {
+    HugeBuffer b = HugeBuffer::allocate(memory().size(), "coded weights").value();
+    constexpr std::int64_t kK = 2048;
+    const std::int64_t panel = kernels().coded_panel_bytes(kK);
+    const std::byte* rows[kPanel];
+    for (int i = 0; i < kPanel; ++i) rows[i] = memory().data() + i * kK * 2;
+    kernels().pack_coded_panel(kK, DType::kBF16, rows, b.data(), nullptr, 0);
+    for (std::size_t at = static_cast<std::size_t>(panel); at + panel <= b.size(); at += panel) {
+      std::memcpy(b.data() + at, b.data(), static_cast<std::size_t>(panel));
+    }
+    return b;
+  }();
+  return buffer;
+}
+
 benchmark::Counter rate(double amount) { return {amount, benchmark::Counter::kIsIterationInvariantRate}; }
 
 void report(benchmark::State& state, DType dtype, const MachineLimits& limits, double bytes, double operations) {
@@ -56,11 +73,15 @@ void report(benchmark::State& state, DType dtype, const MachineLimits& limits, d
   state.counters["peak"] = rate(operations * 1e-9 / peak);
 }
 
-void BM_FloatMatmul(benchmark::State& state, DType dtype, const Shape& shape) {
+void BM_FloatMatmul(benchmark::State& state, DType dtype, const Shape& shape, bool coded) {
   const std::int64_t m = state.range(0);
   ThreadPool& threads = pool(state.range(1));
   const MachineLimits limits = measure_limits(threads);
   PackedMatrix weight{dtype, shape.n, shape.k, kernels().panel_bytes(dtype, shape.k), memory().data()};
+  if (coded && kernels().coded_panel_bytes(shape.k) == 0) return state.SkipWithError("no coded panels");
+  if (coded) weight.panel_bytes = kernels().coded_panel_bytes(shape.k);
+  weight.coded = coded;
+  const std::byte* const weights = (coded ? coded_memory() : memory()).data();
   const std::int64_t bytes = weight.panels() * weight.panel_bytes;
   const std::int64_t copies = static_cast<std::int64_t>(memory().size()) / bytes;
   std::vector<float> x(static_cast<std::size_t>(m * shape.k));
@@ -76,7 +97,7 @@ void BM_FloatMatmul(benchmark::State& state, DType dtype, const Shape& shape) {
   const std::int64_t grain = std::max<std::int64_t>(1, items / (threads.size() * (m >= 128 ? 4 : 8)));
   std::int64_t copy = 0;
   for (auto _ : state) {
-    task.weight.data = memory().data() + copy++ % copies * bytes;
+    task.weight.data = weights + copy++ % copies * bytes;
     threads.parallel_for(layout.blocks(), 1, [&](std::int64_t block, std::int64_t) {
       kernels().pack_activations(layout, block, x.data() + block * layout.row_block * shape.k, shape.k,
                                  activations.data());
@@ -112,18 +133,24 @@ void BM_PackPanels(benchmark::State& state, DType dtype, DType src_dtype) {
 }
 
 [[maybe_unused]] const bool kRegistered = [] {
-  for (const DType dtype : {DType::kBF16, DType::kF32, DType::kFP8}) {
+  struct Form {
+    DType dtype;
+    bool coded;
+  };
+  for (const auto [dtype, coded] :
+       {Form{DType::kBF16, false}, Form{DType::kBF16, true}, Form{DType::kF32, false}, Form{DType::kFP8, false}}) {
     for (const Shape& shape : kShapes) {
-      const std::string name = std::string("FloatMatmul/") + tensor::name(dtype) + "/" + std::to_string(shape.n) + "x" +
-                               std::to_string(shape.k);
-      auto* b = benchmark::RegisterBenchmark(
-          name.c_str(), [dtype, &shape](benchmark::State& state) { BM_FloatMatmul(state, dtype, shape); });
+      const std::string name = std::string("FloatMatmul/") + tensor::name(dtype) + (coded ? "_coded" : "") + "/" +
+                               std::to_string(shape.n) + "x" + std::to_string(shape.k);
+      auto* b = benchmark::RegisterBenchmark(name.c_str(), [dtype, coded, &shape](benchmark::State& state) {
+        BM_FloatMatmul(state, dtype, shape, coded);
+      });
       for (const int m : {1, 4, 8, 16, 32, 64, 512}) {
         for (const int threads : {1, 2}) b->Args({m, threads});
       }
       b->UseRealTime()->Unit(benchmark::kMicrosecond);
     }
-    if (dtype == DType::kFP8) continue;
+    if (dtype == DType::kFP8 || coded) continue;
     for (const DType src : {DType::kBF16, DType::kF32}) {
       const std::string name = std::string("PackPanels/") + tensor::name(src) + "_to_" + tensor::name(dtype);
       benchmark::RegisterBenchmark(name.c_str(),

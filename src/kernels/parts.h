@@ -12,6 +12,8 @@ struct MatmulPart {
   decltype(Kernels::activation_layout) activation_layout;
   decltype(Kernels::pack_activations) pack_activations;
   decltype(Kernels::matmul) matmul;
+  decltype(Kernels::coded_panel_bytes) coded_panel_bytes = nullptr;  ///< of the float part only
+  decltype(Kernels::pack_coded_panel) pack_coded_panel = nullptr;
 };
 
 struct RowPart {

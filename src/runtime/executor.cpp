@@ -41,7 +41,7 @@ class PlanExecutable final : public Executable {
   const Limits& limits() const override { return plan_.limits; }
   const tensor::KvLayout& kv_layout() const override { return plan_.kv_layout; }
   std::int64_t vocab_size() const override { return plan_.vocab_size; }
-  std::int64_t weight_bytes() const override { return plan_.weight_bytes; }
+  std::int64_t weight_bytes() const override { return plan_.weight_bytes + weights_.spilled->bytes(); }
   std::int64_t arena_bytes() const override { return plan_.arena_bytes; }
   std::int64_t streamed_bytes() const override { return plan_.streamed_bytes; }
   double matmul_flops(std::int64_t total_tokens, std::int64_t sampled_rows) const override {
@@ -63,7 +63,7 @@ class PlanExecutable final : public Executable {
 
   std::int64_t unpacked_bytes() const override { return unpacked_.bytes(); }
   void pack_more(ThreadPool& pool) override {
-    unpacked_.pack_more(weights_.packed.data(), pool);
+    unpacked_.pack_more(weights_.packed.data(), *weights_.spilled, pool);
     if (unpacked_.bytes() == 0) run_.unpacked = nullptr;
   }
 

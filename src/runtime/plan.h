@@ -44,6 +44,7 @@ struct Plan {
 /// The weights that the steps' offsets point into, and the tables in the order of Plan::tables.
 struct Weights {
   HugeBuffer packed;
+  std::unique_ptr<SpilledWeights> spilled = std::make_unique<SpilledWeights>();
   std::vector<MatrixSources> unpacked;  ///< what of them Executable::pack_more() packs
   std::vector<tensor::RowView> tables;
 };

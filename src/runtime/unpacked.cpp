@@ -5,6 +5,18 @@
 
 namespace tenon::runtime {
 
+std::byte* SpilledWeights::take(std::int64_t bytes) {
+  auto part = std::make_unique_for_overwrite<std::byte[]>(static_cast<std::size_t>(bytes));
+  const std::scoped_lock lock(mutex_);
+  bytes_ += bytes;
+  return parts_.emplace_back(std::move(part)).get();
+}
+
+std::int64_t SpilledWeights::bytes() const {
+  const std::scoped_lock lock(mutex_);
+  return bytes_;
+}
+
 std::int64_t MatrixSources::target(std::size_t source, std::int64_t i) const {
   const std::int64_t panels = sources[source].panels(), expert = i / panels, p = i % panels;
   if (alternate) return expert * place.panels() + 2 * p + static_cast<std::int64_t>(source);
@@ -25,7 +37,7 @@ std::pair<std::size_t, std::int64_t> MatrixSources::source_of(std::int64_t panel
   return {source, expert * sources[source].panels() + p};
 }
 
-void MatrixSources::pack(std::size_t source, std::int64_t i, std::byte* out) const {
+std::array<const std::byte*, kernels::kPanel> MatrixSources::rows_of(std::size_t source, std::int64_t i) const {
   const auto& [rows, size, release] = sources[source];
   const std::int64_t panels = sources[source].panels(), expert = i / panels, p = i % panels;
   const std::int64_t first = expert * size + p * kernels::kPanel;
@@ -33,7 +45,24 @@ void MatrixSources::pack(std::size_t source, std::int64_t i, std::byte* out) con
   for (std::int64_t row = first; row < std::min((expert + 1) * size, first + kernels::kPanel); ++row) {
     pointers[static_cast<std::size_t>(row - first)] = rows.row(row);
   }
-  kernels::kernels().pack_panel(place.dtype, rows.k, rows.dtype, pointers.data(), out);
+  return pointers;
+}
+
+void MatrixSources::pack(std::size_t source, std::int64_t i, std::byte* out) const {
+  const tensor::RowView& rows = sources[source].rows;
+  kernels::kernels().pack_panel(place.dtype, rows.k, rows.dtype, rows_of(source, i).data(), out);
+}
+
+void MatrixSources::place_panel(std::size_t source, std::int64_t i, std::byte* weights, SpilledWeights& spilled) const {
+  std::byte* const out = weights + place.offset + target(source, i) * place.panel_bytes;
+  if (!place.coded) return pack(source, i, out);
+  const tensor::RowView& rows = sources[source].rows;
+  const auto pointers = rows_of(source, i);
+  const auto pack_coded = [&](std::byte* room, std::int64_t count) {
+    return kernels::kernels().pack_coded_panel(rows.k, rows.dtype, pointers.data(), out, room, count);
+  };
+  const std::int64_t spills = pack_coded(nullptr, 0);
+  if (spills > 0) pack_coded(spilled.take(spills * kernels::kSpillBytes), spills);
 }
 
 Unpacked::Unpacked(std::vector<MatrixSources> matrices) {
@@ -45,7 +74,7 @@ Unpacked::Unpacked(std::vector<MatrixSources> matrices) {
   std::ranges::sort(by_offset_);
 }
 
-void Unpacked::pack_more(std::byte* weights, ThreadPool& pool) {
+void Unpacked::pack_more(std::byte* weights, SpilledWeights& spilled, ThreadPool& pool) {
   constexpr std::int64_t kBytes = std::int64_t{32} << 20;  ///< some milliseconds, for which a request may have to wait
   constexpr std::int64_t kHugePage = std::int64_t{2} << 20;
   if (next_ == matrices_.size()) return;
@@ -58,7 +87,7 @@ void Unpacked::pack_more(std::byte* weights, ThreadPool& pool) {
   pool.parallel_for(count, grain, [&, &from = from](std::int64_t first, std::int64_t last) {
     for (std::int64_t panel = begin + first; panel < begin + last; ++panel) {
       const auto [source, i] = from.source_of(panel);
-      from.pack(source, i, weights + from.place.offset + panel * panel_bytes);
+      from.place_panel(source, i, weights, spilled);
     }
   });
   bytes_ -= count * panel_bytes;
@@ -74,7 +103,10 @@ void Unpacked::pack_more(std::byte* weights, ThreadPool& pool) {
 
 std::int64_t Unpacked::scratch_bytes() const {
   std::int64_t most = 0;
-  for (const Matrix& matrix : matrices_) most = std::max(most, 2 * matrix.from.place.panel_bytes);
+  for (const Matrix& matrix : matrices_) {
+    const MatrixPlace& place = matrix.from.place;
+    most = std::max(most, 2 * kernels::kernels().panel_bytes(place.dtype, place.k));
+  }
   return (most + 63) / 64 * 64;
 }
 

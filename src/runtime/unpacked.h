@@ -3,8 +3,11 @@
 // out of the checkpoint's mapped file. Both ways the same kernel sees the same panel, so that no bit differs.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <functional>
+#include <memory>
+#include <mutex>
 #include <utility>
 #include <vector>
 
@@ -13,6 +16,18 @@
 #include "tensor/row_view.h"
 
 namespace tenon::runtime {
+
+/// Parts of coded panels that are kept outside of them. Any thread may take.
+class SpilledWeights {
+ public:
+  std::byte* take(std::int64_t bytes);  ///< stays where it is
+  std::int64_t bytes() const;
+
+ private:
+  mutable std::mutex mutex_;
+  std::vector<std::unique_ptr<std::byte[]>> parts_;
+  std::int64_t bytes_ = 0;
+};
 
 /// What a packed matrix is made from: weights beside one another, each from a panel on, and so for each expert.
 struct MatrixSources {
@@ -31,7 +46,13 @@ struct MatrixSources {
   /// The panel of the whole that panel i of a source is, and back. A source's panels are counted over all experts.
   std::int64_t target(std::size_t source, std::int64_t i) const;
   std::pair<std::size_t, std::int64_t> source_of(std::int64_t panel) const;
+  /// Panel i of a source, not coded.
   void pack(std::size_t source, std::int64_t i, std::byte* out) const;
+  /// To where it belongs in `weights`, coded if `place` is.
+  void place_panel(std::size_t source, std::int64_t i, std::byte* weights, SpilledWeights& spilled) const;
+
+ private:
+  std::array<const std::byte*, kernels::kPanel> rows_of(std::size_t source, std::int64_t i) const;
 };
 
 class Unpacked {
@@ -40,7 +61,7 @@ class Unpacked {
   explicit Unpacked(std::vector<MatrixSources> matrices);
 
   /// Packs the next few megabytes to where they belong in `weights`. Not while a step runs.
-  void pack_more(std::byte* weights, ThreadPool& pool);
+  void pack_more(std::byte* weights, SpilledWeights& spilled, ThreadPool& pool);
   std::int64_t bytes() const { return bytes_; }  ///< of panels that are not packed yet
   /// What a thread needs to pack what an item of a step reads.
   std::int64_t scratch_bytes() const;

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <random>
 #include <vector>
 
@@ -61,8 +62,9 @@ class Product {
     return y;
   }
 
+  std::int64_t spilled() const { return spilled_.bytes(); }
   bool pack_more() {
-    unpacked_.pack_more(weights_.data(), pool_);
+    unpacked_.pack_more(weights_.data(), spilled_, pool_);
     return unpacked_.bytes() > 0;
   }
   void forget() { run_.unpacked = nullptr; }
@@ -75,6 +77,7 @@ class Product {
   std::vector<float> x_, bias_;
   HugeBuffer weights_, scratch_;
   Unpacked unpacked_;
+  SpilledWeights spilled_;
   ThreadPool pool_{2};
   Run run_;
 };
@@ -100,6 +103,21 @@ MatrixSources matrix(const std::vector<float>& rows, std::int64_t k, std::vector
   return result;
 }
 
+void check(Product& product, int sources, const int& released) {
+  const std::vector<float> expected = product.compute();
+  int pieces = 1;
+  while (product.pack_more()) {
+    EXPECT_TRUE(product.compute() == expected) << "after piece " << pieces;
+    EXPECT_EQ(released, pieces * sources);
+    ++pieces;
+  }
+  EXPECT_GT(pieces, 1) << "too small to be packed in part";
+  EXPECT_EQ(released, pieces * sources);
+  EXPECT_TRUE(product.compute() == expected);
+  product.forget();
+  EXPECT_TRUE(product.compute() == expected);
+}
+
 void check(std::int64_t k, const std::vector<std::int64_t>& sizes, bool alternate, std::int64_t experts,
            kernels::Epilogue epilogue) {
   std::int64_t n = 0;
@@ -107,18 +125,7 @@ void check(std::int64_t k, const std::vector<std::int64_t>& sizes, bool alternat
   const std::vector<float> rows = random_floats(experts * n * k);
   int released = 0;
   Product product(matrix(rows, k, sizes, alternate, experts, &released), epilogue);
-  const std::vector<float> expected = product.compute();
-  int pieces = 1;
-  while (product.pack_more()) {
-    EXPECT_TRUE(product.compute() == expected) << "after piece " << pieces;
-    EXPECT_EQ(released, pieces * static_cast<int>(sizes.size()));
-    ++pieces;
-  }
-  EXPECT_GT(pieces, 1) << "too small to be packed in part";
-  EXPECT_EQ(released, pieces * static_cast<int>(sizes.size()));
-  EXPECT_TRUE(product.compute() == expected);
-  product.forget();
-  EXPECT_TRUE(product.compute() == expected);
+  check(product, static_cast<int>(sizes.size()), released);
 }
 
 // Of each 40 to 70 MB, so that they are packed in pieces.
@@ -130,6 +137,26 @@ TEST(Unpacked, SoAreThoseOfGatesAndOfExperts) {
   check(1024, {5120, 5120}, true, 1, kernels::Epilogue::kSiluMul);
   check(512, {640, 640}, true, 16, kernels::Epilogue::kSiluMul);
   check(512, {1300}, false, 16, kernels::Epilogue::kStore);
+}
+
+TEST(Unpacked, SoAreCodedOnesOfWhichPartsSpill) {
+  constexpr std::int64_t kN = 24000, kK = 1024;
+  const std::int64_t panel_bytes = kernels::kernels().coded_panel_bytes(kK);
+  if (panel_bytes == 0) GTEST_SKIP() << "skipped: this ISA has no coded panels";
+  std::vector<float> rows = random_floats(kN * kK);
+  // Of some rows the magnitudes are all over the range.
+  for (std::int64_t row = 0; row < kN; row += 1000) {
+    for (std::int64_t i = 0; i < kK; ++i)
+      rows[static_cast<std::size_t>(row * kK + i)] *= std::exp2f(static_cast<float>(i % 97 - 90));
+  }
+  int released = 0;
+  MatrixSources coded = matrix(rows, kK, {16000, 8000}, false, 1, &released);
+  coded.place.dtype = tensor::DType::kBF16;
+  coded.place.coded = true;
+  coded.place.panel_bytes = panel_bytes;
+  Product product(std::move(coded), kernels::Epilogue::kAdd);
+  check(product, 2, released);
+  EXPECT_EQ(product.spilled(), kN / 1000 * kK / 64 * kernels::kSpillBytes);
 }
 
 }  // namespace

@@ -38,7 +38,7 @@ Status pack_matrix(const MatrixRecipe& recipe, WeightProvider& provider, ThreadP
                                                         std::max<std::int64_t>(1, panels / (2 * pool.size())));
     pool.parallel_for(panels, grain, [&](std::int64_t begin, std::int64_t end) {
       for (std::int64_t i = begin; i < end; ++i) {
-        matrix.pack(s, i, weights.packed.data() + recipe.place.offset + matrix.target(s, i) * recipe.place.panel_bytes);
+        matrix.place_panel(s, i, weights.packed.data(), *weights.spilled);
       }
     });
     source.rows = {};

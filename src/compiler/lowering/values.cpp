@@ -161,7 +161,13 @@ runtime::MatrixPlace Lowerer::matrix(const std::vector<int>& weights, bool alter
     recipe.sizes.push_back(type(weight).dims[type(weight).dims.size() - 2].size());
     recipe.place.n += recipe.sizes.back();
   }
-  recipe.place.panel_bytes = kernels::kernels().panel_bytes(*dtype, recipe.place.k);
+  const auto& kernels = kernels::kernels();
+  recipe.place.panel_bytes = kernels.panel_bytes(*dtype, recipe.place.k);
+  if (*dtype == tensor::DType::kBF16 && context_.code_weights) {
+    const std::int64_t coded = kernels.coded_panel_bytes(recipe.place.k);
+    recipe.place.coded = coded > 0;
+    if (coded > 0) recipe.place.panel_bytes = coded;
+  }
   recipe.place.offset = reserve_weights(recipe.experts * recipe.place.bytes());
   it->second = out_.matrices.size();
   out_.matrices.push_back(recipe);

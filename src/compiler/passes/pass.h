@@ -18,9 +18,10 @@ namespace tenon::compiler {
 using graph::Graph;
 using graph::Node;
 
-/// What passes know beside the graph: what each matmul weight will be packed as, by name.
+/// What passes and lowering know beside the graph.
 struct PassContext {
-  std::map<std::string, tensor::DType> packed_dtypes;
+  std::map<std::string, tensor::DType> packed_dtypes;  ///< what each matmul weight will be packed as, by name
+  bool code_weights = true;                            ///< bfloat16 in coded form where the kernels have it
 };
 
 struct Pass {

@@ -14,7 +14,7 @@ namespace {
 
 struct FloatIsa {
   using Simd = avx2_isa::Simd;
-  static constexpr int kMaxRows = 6;
+  static constexpr int kMaxRows = 6, kMaxCodedBlocks = 2;
   static constexpr std::int64_t kCachedBytes = 256 * 1024;  ///< of 512 KiB, or less
   template <DType T>
   static constexpr int kActivationBytes = 4;
@@ -50,16 +50,48 @@ struct FloatIsa {
     }
   }
 
-  template <DType T, int kRows>
+  static void decode(const CodedChunk& chunk, std::byte* out) {
+    const __m256i high = codes_of(chunk);
+    for (const CodedChunk::Steps& steps : chunk.steps) {
+      for (int step = 0; step < 2; ++step, out += 128) {
+        __m256i words[4];
+        for (int half = 0; half < 2; ++half) decode(steps, step, half, high, words[half], words[half + 2]);
+        for (int i = 0; i < 4; ++i) store_words(out + i * 32, words[i]);
+      }
+    }
+  }
+  static int encode(const std::byte* words, const Codebook& book, CodedChunk::Steps& steps) {
+    return encode_steps(words, book, steps);
+  }
+
+  template <DType T, int kRows, bool kCoded>
   [[gnu::noinline]] static void tile(const FloatTile& t) {
-    constexpr int kVectors = kRows <= 2 ? 4 : 2;
-    for (int first = 0; first < 4; first += kVectors) columns<T, kRows, kVectors>(t, first, first == 0);
+    if constexpr (kRows <= 2) {
+      columns<T, kRows, 4, 1, kCoded>(t, 0);
+    } else if constexpr (T == DType::kBF16) {
+      for (int first = 0; first < 2; ++first) columns<T, kRows, 2, 2, kCoded>(t, first);
+    } else {
+      for (int first = 0; first < 4; first += 2) columns<T, kRows, 2, 1, kCoded>(t, first);
+    }
   }
 
  private:
-  /// Vectors [first, first + kVectors) of the panel's four.
-  template <DType T, int kRows, int kVectors>
-  static void columns(const FloatTile& t, int first, bool prefetch) {
+  static __m256i codes_of(const CodedChunk& chunk) {
+    return _mm256_broadcastsi128_si256(_mm_loadu_si128(reinterpret_cast<const __m128i*>(chunk.high)));
+  }
+  /// Vectors `half` and half + 2 of a step's four.
+  static void decode(const CodedChunk::Steps& steps, int step, int half, __m256i high, __m256i& v0, __m256i& v2) {
+    __m256i codes = load_words(reinterpret_cast<const std::byte*>(steps.codes) + half * 32);
+    if (step == 1) codes = _mm256_srli_epi16(codes, 4);
+    const __m256i top = _mm256_shuffle_epi8(high, _mm256_and_si256(codes, _mm256_set1_epi8(15)));
+    const __m256i low = load_words(reinterpret_cast<const std::byte*>(steps.low[step]) + half * 32);
+    v0 = _mm256_unpacklo_epi8(low, top);
+    v2 = _mm256_unpackhi_epi8(low, top);
+  }
+
+  /// Vectors first + c * kStride, c < kVectors, of the panel's four.
+  template <DType T, int kRows, int kVectors, int kStride, bool kCoded>
+  static void columns(const FloatTile& t, int first) {
     constexpr bool kPairs = T == DType::kBF16;
     const std::byte* __restrict weights = t.weights + first * 32;
     const float* __restrict activations = reinterpret_cast<const float*>(t.activations);
@@ -68,8 +100,8 @@ struct FloatIsa {
     for (int i = 0; i < kRows; ++i)
 #pragma GCC unroll 4
       for (int c = 0; c < kVectors; ++c) {
-        sums[i][c] =
-            T == DType::kF32 && t.resume ? _mm256_load_ps(t.sums + i * kPanel + (first + c) * 8) : _mm256_setzero_ps();
+        sums[i][c] = T == DType::kF32 && t.resume ? _mm256_load_ps(t.sums + i * kPanel + (first + c * kStride) * 8)
+                                                  : _mm256_setzero_ps();
       }
 
     const auto multiply_add = [&](const __m256(&w)[kVectors]) __attribute__((always_inline)) {
@@ -81,27 +113,26 @@ struct FloatIsa {
       }
       activations += t.row_block;
     };
-    // One line pair of weights: one K of floats, two of bfloat16.
-    const auto step = [&]() __attribute__((always_inline)) {
+    // One line pair of weights: one K of floats, two of bfloat16. words(c) are those of a vector.
+    const auto multiply = [&](auto words) __attribute__((always_inline)) {
       __m256 w[kVectors];
       const __m256i high = _mm256_set1_epi32(static_cast<int>(0xffff0000u));
 #pragma GCC unroll 4
-      for (int c = 0; c < kVectors; ++c) {
-        const __m256i words = load_words(weights + c * 32);
-        w[c] = _mm256_castsi256_ps(kPairs ? _mm256_slli_epi32(words, 16) : words);
-      }
+      for (int c = 0; c < kVectors; ++c)
+        w[c] = _mm256_castsi256_ps(kPairs ? _mm256_slli_epi32(words(c), 16) : words(c));
       multiply_add(w);
       if constexpr (kPairs) {
 #pragma GCC unroll 4
-        for (int c = 0; c < kVectors; ++c) {
-          w[c] = _mm256_castsi256_ps(_mm256_and_si256(load_words(weights + c * 32), high));
-        }
+        for (int c = 0; c < kVectors; ++c) w[c] = _mm256_castsi256_ps(_mm256_and_si256(words(c), high));
         multiply_add(w);
       }
+    };
+    const auto step = [&]() __attribute__((always_inline)) {
+      multiply([&](int c) __attribute__((always_inline)) { return load_words(weights + c * kStride * 32); });
       weights += 128;
     };
     const char* next = t.next;
-    const int lines = prefetch ? t.prefetch_lines : 0;
+    const int lines = first == 0 ? t.prefetch_lines : 0;
     if constexpr (T == DType::kFP8) {
       const auto* group = reinterpret_cast<const Fp8Group*>(t.weights);
       for (std::int64_t k = 0; k < t.k; k += tensor::kFp8Elements, ++group) {
@@ -117,7 +148,29 @@ struct FloatIsa {
         }
       }
     }
-    std::int64_t steps = T == DType::kFP8 ? 0 : kPairs ? t.k / 2 : t.k;
+    std::int64_t steps = T == DType::kFP8 || kCoded ? 0 : kPairs ? t.k / 2 : t.k;
+    if constexpr (kCoded) {
+      const auto* chunk = reinterpret_cast<const CodedChunk*>(t.weights);
+      for (std::int64_t k = 0; k < t.k; k += kCodedK, ++chunk) {
+        if (chunk->exceptions != 0) [[unlikely]] {
+          alignas(64) std::byte plain[kPlainChunkBytes];
+          decode_chunks<FloatIsa>(chunk, 1, plain);
+          weights = plain + first * 32;
+          for (int i = 0; i < kCodedK / 2; ++i) step();
+          continue;
+        }
+        const __m256i high = codes_of(*chunk);
+        for (const CodedChunk::Steps& two : chunk->steps) {
+#pragma GCC unroll 2
+          for (int i = 0; i < 2; ++i) {
+            __m256i words[kVectors];
+#pragma GCC unroll 2
+            for (int h = 0; h < kVectors / 2; ++h) decode(two, i, first + h, high, words[h], words[h + kVectors / 2]);
+            multiply([&](int c) __attribute__((always_inline)) { return words[c]; });
+          }
+        }
+      }
+    }
     for (; steps >= 4; steps -= 4) {
       for (int line = 0; line < lines; ++line, next += 64) _mm_prefetch(next, _MM_HINT_T1);
       step();
@@ -130,7 +183,7 @@ struct FloatIsa {
 #pragma GCC unroll 8
     for (int i = 0; i < kRows; ++i)
 #pragma GCC unroll 4
-      for (int c = 0; c < kVectors; ++c) _mm256_store_ps(t.sums + i * kPanel + (first + c) * 8, sums[i][c]);
+      for (int c = 0; c < kVectors; ++c) _mm256_store_ps(t.sums + i * kPanel + (first + c * kStride) * 8, sums[i][c]);
   }
 
   /// Columns [column, column + 16) of K i.

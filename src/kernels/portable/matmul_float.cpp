@@ -13,7 +13,7 @@ namespace {
 
 struct FloatIsa {
   using Simd = portable_isa::Simd;
-  static constexpr int kMaxRows = 4;
+  static constexpr int kMaxRows = 4, kMaxCodedBlocks = 0;
   static constexpr std::int64_t kCachedBytes = 128 * 1024;
   template <DType T>
   static constexpr int kActivationBytes = 4;
@@ -40,7 +40,7 @@ struct FloatIsa {
     }
   }
 
-  template <DType T, int kRows>
+  template <DType T, int kRows, bool>
   [[gnu::noinline]] static void tile(const FloatTile& t) {
     const std::byte* weights = t.weights;
     const float* activations = reinterpret_cast<const float*>(t.activations);

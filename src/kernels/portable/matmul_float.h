@@ -12,23 +12,26 @@
 //   kMaxRows                     rows of the highest tile
 //   kCachedBytes                 bytes of activations to keep in L2
 //   kActivationBytes<T>          of one element of the activations for weights of dtype T: 4, or 2 for bfloat16 pairs
-//   tile<T, kRows>(const FloatTile&)
+//   tile<T, kRows, kCoded>(const FloatTile&)
 //                                sums[kRows][kPanel] = one K block, or the next part of one
+//   kMaxCodedBlocks              up to so many row blocks read coded panels, and more what one has decoded; 0: the ISA
+//                                has no coded panels
 //   widen_fp8(group, out)        out[kFp8Elements][kPanel] = the weights of an Fp8Group
-// and what matmul_float_pack.h asks for.
+// and what matmul_float_pack.h and matmul_float_coded.h ask for.
 #pragma once
 
 #include <algorithm>
 
 #include "base/check.h"
 #include "kernels/parts.h"
-#include "kernels/portable/matmul_float_pack.h"
+#include "kernels/portable/matmul_float_coded.h"
 
 namespace tenon::kernels {
 
 /// One K block of a panel times one block of rows.
 struct FloatTile {
-  const std::byte* weights;      ///< [k][kPanel] floats, [k / 2][kPanel][2] bfloat16 or Fp8Group[k / 128]
+  const std::byte*
+      weights;  ///< [k][kPanel] floats, [k / 2][kPanel][2] bfloat16, Fp8Group[k / 128] or CodedChunk[k / 64]
   const std::byte* activations;  ///< [k][row_block] floats or [k / 2][row_block][2] bfloat16
   std::int64_t k;                ///< even for bfloat16 weights, whole groups of FP8
   std::int64_t row_block;
@@ -77,7 +80,8 @@ class FloatMatmul {
   }
 
   static constexpr MatmulPart part() {
-    return {panel_bytes, FloatPack<Isa>::pack_panel, activation_layout, pack_activations, matmul};
+    return {panel_bytes, FloatPack<Isa>::pack_panel,  activation_layout,         pack_activations,
+            matmul,      CodedPack<Isa>::panel_bytes, CodedPack<Isa>::pack_panel};
   }
 
  private:
@@ -165,34 +169,48 @@ class FloatMatmul {
     }
   }
 
-  template <DType T, int kRows = Isa::kMaxRows>
+  template <DType T, bool kCoded = false, int kRows = Isa::kMaxRows>
   static void tile(int rows, const FloatTile& t) {
     if constexpr (kRows > 1) {
-      if (rows < kRows) return tile<T, kRows - 1>(rows, t);
+      if (rows < kRows) return tile<T, kCoded, kRows - 1>(rows, t);
     }
-    Isa::template tile<T, kRows>(t);
+    Isa::template tile<T, kRows, kCoded>(t);
   }
 
   /// Calls done(row block, first k, sums) for each tile of a panel: row blocks [begin, end), K blocks of [k0, k1).
   template <DType T, class Done>
   static void each_tile(const MatmulTask& task, const Plan& p, std::int64_t panel, std::int64_t begin, std::int64_t end,
                         std::int64_t k0, std::int64_t k1, Done done) {
-    constexpr std::int64_t kBytes = bytes_of_k(T);
+    constexpr bool kMayBeCoded = T == DType::kBF16 && Isa::kMaxCodedBlocks > 0;
     alignas(64) float sums[Isa::kMaxRows * kPanel];
+    alignas(64) std::byte plain[kMayBeCoded ? kKBlock * kPanel * 2 : 1];
     const ActivationLayout& layout = task.layout;
     const std::byte* weights = task.weight.data + panel * task.weight.panel_bytes;
+    const bool coded = kMayBeCoded && task.weight.coded;
+    const auto weights_from = [&](std::int64_t k) {
+      return weights + (coded ? k / kCodedK * static_cast<std::int64_t>(sizeof(CodedChunk)) : k * bytes_of_k(T));
+    };
     for (std::int64_t k = k0; k == k0 || k < k1; k += kKBlock) {
       FloatTile t{};
-      t.weights = weights + k * kBytes;
+      t.weights = weights_from(k);
       t.k = std::min<std::int64_t>(kKBlock, k1 - k);
       t.row_block = layout.row_block;
       t.sums = sums;
       t.prefetch_lines = p.prefetch_lines;
       // In the last K block of a group the next panel's first follows: with one group that is the next address.
-      const std::int64_t block_bytes = t.k * kBytes;
+      const std::int64_t block_bytes = t.k * bytes_of_k(T);
       const bool last = k + kKBlock >= k1;
-      t.next = reinterpret_cast<const char*>(last ? weights + k0 * kBytes + task.weight.panel_bytes
-                                                  : t.weights + block_bytes);
+      t.next = reinterpret_cast<const char*>(last ? weights_from(k0) + task.weight.panel_bytes : weights_from(k + t.k));
+      if constexpr (kMayBeCoded) {
+        if (coded && end - begin <= Isa::kMaxCodedBlocks) {
+          each_coded_tile<T>(task, p, t, k, begin, end, done);
+          continue;
+        }
+        if (coded) {
+          decode_chunks<Isa>(reinterpret_cast<const CodedChunk*>(t.weights), t.k / kCodedK, plain);
+          t.weights = plain;
+        }
+      }
       if constexpr (T == DType::kFP8) {
         if (end - begin > 1) {
           each_widened_tile(task, t, k, begin, end, done);
@@ -206,6 +224,24 @@ class FloatMatmul {
         t.next += block_bytes / 8 * p.prefetch_lines;
         done(r, k, static_cast<const float*>(sums));
       }
+    }
+  }
+
+  /// The tiles of a coded K block, each of which reads the codes.
+  template <DType T, class Done>
+  static void each_coded_tile(const MatmulTask& task, const Plan& p, FloatTile t, std::int64_t k, std::int64_t begin,
+                              std::int64_t end, Done done) {
+    const ActivationLayout& layout = task.layout;
+    const int lines = static_cast<int>((3 + p.chunk_blocks - 1) / p.chunk_blocks);
+    const std::int64_t bytes = t.k / kCodedK * static_cast<std::int64_t>(sizeof(CodedChunk));
+    const bool prefetch = t.prefetch_lines > 0;
+    for (std::int64_t r = begin; r < end; ++r) {
+      t.prefetch_lines = prefetch && (r - begin) * lines < 3 ? lines : 0;
+      t.activations =
+          task.activations + r * layout.block_bytes + k * layout.row_block * Isa::template kActivationBytes<T>;
+      tile<T, true>(rows_of(layout, r), t);
+      t.next += bytes / 3 * lines;
+      done(r, k, static_cast<const float*>(t.sums));
     }
   }
 

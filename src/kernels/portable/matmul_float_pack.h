@@ -37,14 +37,14 @@ class FloatPack {
                          std::byte* out) {
     if (weight_dtype == DType::kFP8) return pack_fp8(k, src_dtype, rows, out);
     TENON_CHECK(weight_dtype == DType::kF32 || weight_dtype == DType::kBF16);
-    if (src_dtype == DType::kF32) {
-      pack_floats(weight_dtype, k, rows, out);
-    } else if (src_dtype == weight_dtype) {
-      pack<4>(k * 2, rows, out, [](const std::byte* p) { return Isa::load_words(p); });
-    } else {
-      pack_converted(weight_dtype, k, src_dtype, rows, out);
-    }
+    pack_words<true>(weight_dtype, k, src_dtype, rows, out);
     Isa::fence();
+  }
+
+  /// The same for memory that is read again at once: none of it goes past the caches. Not of FP8.
+  static void pack_cached(DType weight_dtype, std::int64_t k, DType src_dtype, const std::byte* const* rows,
+                          std::byte* out) {
+    pack_words<false>(weight_dtype, k, src_dtype, rows, out);
   }
 
  private:
@@ -71,15 +71,29 @@ class FloatPack {
     }
   }
 
+  template <bool kStream>
+  static void pack_words(DType weight_dtype, std::int64_t k, DType src_dtype, const std::byte* const* rows,
+                         std::byte* out) {
+    if (src_dtype == DType::kF32) {
+      pack_floats<kStream>(weight_dtype, k, rows, out);
+    } else if (src_dtype == weight_dtype) {
+      pack<4, kStream>(k * 2, rows, out, [](const std::byte* p) { return Isa::load_words(p); });
+    } else {
+      pack_converted<kStream>(weight_dtype, k, src_dtype, rows, out);
+    }
+  }
+
+  template <bool kStream>
   static void pack_floats(DType weight_dtype, std::int64_t k, const std::byte* const* rows, std::byte* out) {
     if (weight_dtype == DType::kF32) {
-      pack<4>(k * 4, rows, out, [](const std::byte* p) { return Isa::load_words(p); });
+      pack<4, kStream>(k * 4, rows, out, [](const std::byte* p) { return Isa::load_words(p); });
     } else {
-      pack<8>(k * 4, rows, out, [](const std::byte* p) { return Isa::load_pairs(p); });
+      pack<8, kStream>(k * 4, rows, out, [](const std::byte* p) { return Isa::load_pairs(p); });
     }
   }
 
   /// Any other dtype by way of floats, some K at a time. A multiple of all block sizes and even.
+  template <bool kStream>
   static void pack_converted(DType weight_dtype, std::int64_t k, DType src_dtype, const std::byte* const* rows,
                              std::byte* out) {
     constexpr std::int64_t kChunk = 256;
@@ -93,16 +107,16 @@ class FloatPack {
         converted[i] = rows[i] == nullptr ? nullptr : reinterpret_cast<const std::byte*>(floats[i]);
         if (rows[i] != nullptr) tensor::to_float(src_dtype, rows[i] + offset, n, floats[i]);
       }
-      pack_floats(weight_dtype, n, converted, out + begin * out_bytes);
+      pack_floats<kStream>(weight_dtype, n, converted, out + begin * out_bytes);
     }
   }
 
   /// `bytes` of each row, in words that load() makes of kSourceBytes each; the last word is filled up with zeros.
-  template <int kSourceBytes, class Load>
+  template <int kSourceBytes, bool kStream, class Load>
   static void pack(std::int64_t bytes, const std::byte* const* rows, std::byte* out, Load load) {
     constexpr int kStep = kWords * kSourceBytes;
     constexpr int kAhead = 512;  ///< bytes to prefetch ahead: 32 rows are too many for the hardware
-    const bool stream = reinterpret_cast<std::uintptr_t>(out) % sizeof(Word) == 0;
+    const bool stream = kStream && reinterpret_cast<std::uintptr_t>(out) % sizeof(Word) == 0;
     std::int64_t at = 0;
     for (; at + kStep <= bytes; at += kStep, out += kWords * kPanel * 4) {
       for (int first = 0; first < kPanel; first += kWords) {
@@ -131,7 +145,7 @@ class FloatPack {
       if (rows[i] != nullptr) std::memcpy(tail[i], rows[i] + at, static_cast<std::size_t>(bytes - at));
       tails[i] = tail[i];
     }
-    pack<kSourceBytes>(kStep, tails, words, load);
+    pack<kSourceBytes, false>(kStep, tails, words, load);
     const std::int64_t left = (bytes - at + kSourceBytes - 1) / kSourceBytes;
     std::memcpy(out, words, static_cast<std::size_t>(left) * kPanel * 4);
   }

@@ -104,7 +104,7 @@ void PackExpertsStep::execute(const Run& run, std::int64_t begin, std::int64_t e
 std::string ExpertMatmulStep::describe() const {
   static constexpr std::array kEpilogues = {"", " add", " silu_mul", " gelu_tanh_mul"};
   const MatrixPlace& w = data_.weight;
-  return std::string(tensor::name(w.dtype))
+  return w.form()
       .append(data_.bias ? " bias" : "")
       .append(kEpilogues[static_cast<std::size_t>(data_.epilogue)])
       .append(" ")

@@ -20,9 +20,8 @@ void PackHeadsStep::execute(const Run& run, std::int64_t begin, std::int64_t end
 
 std::string HeadMatmulStep::describe() const {
   const MatrixPlace& w = data_.weight;
-  return std::string(tensor::name(w.dtype))
-      .append(" ")
-      .append(arrow({data_.x.heads, w.n, w.k}, {.offset = data_.x.offset, .stride = w.k}, data_.out));
+  return w.form().append(" ").append(
+      arrow({data_.x.heads, w.n, w.k}, {.offset = data_.x.offset, .stride = w.k}, data_.out));
 }
 
 void HeadMatmulStep::execute(const Run& run, std::int64_t begin, std::int64_t end, int thread) const {

@@ -13,22 +13,27 @@ void multiply(const Run& run, const MatrixPlace& weight, std::int64_t part, kern
                  .n = weight.n,
                  .k = weight.k,
                  .panel_bytes = weight.panel_bytes,
-                 .data = run.weights + weight.offset + part * weight.bytes()};
+                 .data = run.weights + weight.offset + part * weight.bytes(),
+                 .coded = weight.coded};
   const Unpacked::Matrix* unpacked = run.unpacked == nullptr ? nullptr : run.unpacked->find(weight.offset);
   const std::int64_t unit = task.epilogue > kernels::Epilogue::kAdd ? 2 : 1, first = part * weight.panels();
   std::int64_t packed = end;
   if (unpacked != nullptr) packed = begin + (std::clamp(unpacked->packed - first, begin, end) - begin) / unit * unit;
   if (packed > begin) run.kernels->matmul(task, begin, packed);
-  // The rest is packed here: each panel, or pair of them, is a small matrix of its own.
+  if (packed >= end) return;
+  // The rest is packed here, and not coded: each panel, or pair of them, is a small matrix of its own.
   std::byte* const scratch = run.unpacked_scratch(thread);
+  const std::int64_t panel_bytes = run.kernels->panel_bytes(weight.dtype, weight.k);
   for (std::int64_t panel = packed; panel < end; panel += unit) {
     for (std::int64_t i = 0; i < unit; ++i) {
       const auto [source, of_source] = unpacked->from.source_of(first + panel + i);
-      unpacked->from.pack(source, of_source, scratch + i * weight.panel_bytes);
+      unpacked->from.pack(source, of_source, scratch + i * panel_bytes);
     }
     kernels::MatmulTask small = task;
     small.weight.n = std::min(unit * kernels::kPanel, weight.n - panel * kernels::kPanel);
+    small.weight.panel_bytes = panel_bytes;
     small.weight.data = scratch;
+    small.weight.coded = false;
     small.y += panel / unit * kernels::kPanel;
     if (small.bias != nullptr) small.bias += panel * kernels::kPanel;
     run.kernels->matmul(small, 0, unit);
@@ -38,7 +43,7 @@ void multiply(const Run& run, const MatrixPlace& weight, std::int64_t part, kern
 std::string MatmulStep::describe() const {
   static constexpr std::array kEpilogues = {"", " add", " silu_mul", " gelu_tanh_mul"};
   const MatrixPlace& w = data_.weight;
-  return std::string(tensor::name(w.dtype))
+  return w.form()
       .append(data_.bias ? " bias" : "")
       .append(kEpilogues[static_cast<std::size_t>(data_.epilogue)])
       .append(" ")

@@ -10,8 +10,10 @@ namespace tenon::runtime {
 struct MatrixPlace {
   tensor::DType dtype = tensor::DType::kF32;
   std::int64_t n = 0, k = 0, panel_bytes = 0, offset = 0;
+  bool coded = false;  ///< kernels::PackedMatrix::coded
   std::int64_t panels() const { return (n + kernels::kPanel - 1) / kernels::kPanel; }
   std::int64_t bytes() const { return panels() * panel_bytes; }
+  std::string form() const { return std::string(tensor::name(dtype)) + (coded ? " coded" : ""); }
 };
 
 /// run.kernels->matmul of panels [begin, end) of the weight's matrix `part` (expert or head; they follow one another).
