@@ -136,11 +136,11 @@ class FloatMatmul {
     // Chunks of about the same height: each reads all weights anew.
     const std::int64_t chunks = (layout.blocks() + most - 1) / most;
     p.chunk_blocks = (layout.blocks() + chunks - 1) / chunks;
-    // One row, or of bfloat16 a few, read so fast that the hardware reads ahead best; more rows wait for memory, and
-    // many find the panel in the cache.
+    // One row, or of bfloat16 a few, read so fast that the hardware reads ahead best; more rows wait for memory. Many
+    // hardly do, but where they decode a panel too.
     const std::int64_t fewest = task.weight.dtype == DType::kBF16 ? 7 : 2;
-    p.prefetch_lines =
-        layout.m >= fewest && layout.m <= 128 ? static_cast<int>((8 + p.chunk_blocks - 1) / p.chunk_blocks) : 0;
+    const bool prefetch = layout.m >= fewest && (layout.m <= 128 || task.weight.coded);
+    p.prefetch_lines = prefetch ? static_cast<int>((8 + p.chunk_blocks - 1) / p.chunk_blocks) : 0;
     return p;
   }
 
