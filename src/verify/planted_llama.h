@@ -33,7 +33,7 @@ struct Mistakes {
   double embedding_scale = 1, logits_scale = 1, residual_scale = 1;
   int window = 0;
   bool layer_norms = false, no_activation = false;
-  bool parallel = false, forgets_attention = false;
+  bool parallel = false, forgets_attention = false, normed_residual = false;
   bool gate_and_up_swapped = false, k_and_v_swapped = false, norms_swapped = false, no_final_norm = false;
 };
 
@@ -120,8 +120,9 @@ class PlantedLlama {
     const auto entered = w.enter();
     const char *first = "input_layernorm", *second = "post_attention_layernorm";
     if (m_.norms_swapped) std::swap(first, second);
-    const Value a = attention(w / "self_attn", norm(w / first, x), layer);
-    const Value h = x + (m_.residual_scale == 1 ? a : a * m_.residual_scale);
+    const Value normed = norm(w / first, x);
+    const Value a = attention(w / "self_attn", normed, layer);
+    const Value h = (m_.normed_residual ? normed : x) + (m_.residual_scale == 1 ? a : a * m_.residual_scale);
     const Value branch = mlp(w / "mlp", norm(w / second, m_.parallel ? x : h));
     return w.tap((m_.forgets_attention ? x : h) + branch);
   }
