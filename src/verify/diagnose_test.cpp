@@ -105,6 +105,8 @@ std::vector<Case> cases() {
       {"PartialRotary", "llama/mha", {.rotary_dim = 4}, "partial rotary", "rotates 8 of the 8"},
       {"NoRope", "llama/mha", {.no_rope = true}, "missing rope", "rope_theta 10000"},
       {"NoRopeInOneLayer", "llama/mha", {.no_rope_in_layer_1 = true}, "missing rope", "", "model.layers.1.self_attn"},
+      {"NoRopeOfQ", "llama/mha", {.no_rope_of_q = true}, "missing rope", "rotates q here as it does k"},
+      {"RopeOfV", "llama/mha", {.rope_of_v = true}, "extra rope", "does not rotate v"},
       {"NormEpsilon", "llama/mha", {.eps = 1e-2}, "norm epsilon", "epsilon 1e-06"},
       {"NormOffset", "llama/mha", {.norm_offset = 1}, "norm offset", "by weight, this model's by 1 + weight"},
       {"MissingBias", "llama/biases", {.no_bias = true}, "missing bias", "q_proj.bias"},
@@ -309,7 +311,6 @@ TEST(Altered, FusedOrder) {
 }
 
 TEST(Altered, NormsAfterTheRotation) {
-  // The rotation of what the norm was given, in the place of the norm, and nothing where it was.
   Change late;
   late.node = [](Rewriter& to, int index) {
     const graph::Node& node = to.node(index);

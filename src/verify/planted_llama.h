@@ -23,6 +23,7 @@ struct Mistakes {
   int rotary_dim = 0;  ///< 0: the whole head
   bool no_rope_in_layer_1 = false;
   bool no_rope = false;
+  bool no_rope_of_q = false, rope_of_v = false;
   double eps = 0;  ///< 0: the config's
   double norm_offset = 0;
   bool no_bias = false;
@@ -98,11 +99,12 @@ class PlantedLlama {
     };
     const Value q = nn::split_heads(project("q_proj", heads_ * head_dim_), heads_, head_dim_);
     const Value k = nn::split_heads(project(m_.k_and_v_swapped ? "v_proj" : "k_proj", kv), kv_heads_, head_dim_);
-    const Value v = nn::split_heads(project(m_.k_and_v_swapped ? "k_proj" : "v_proj", kv), kv_heads_, head_dim_);
+    Value v = nn::split_heads(project(m_.k_and_v_swapped ? "k_proj" : "v_proj", kv), kv_heads_, head_dim_);
+    if (m_.rope_of_v) v = rotated(v, layer);
     const Value cache =
         graph::kv_append(rotated(k, layer), v, layer, batch_.positions, batch_.row_offsets, batch_.page_table);
     const double scale = m_.attention_scale > 0 ? m_.attention_scale : 1 / std::sqrt(head_dim_);
-    const Value y = graph::attention(rotated(q, layer), cache,
+    const Value y = graph::attention(m_.no_rope_of_q ? q : rotated(q, layer), cache,
                                      {.scale = scale, .softcap = m_.attention_softcap, .window = m_.window});
     return w.tap(nn::Linear(w / "o_proj", heads_ * head_dim_, hidden_, attention_bias_)(nn::merge_heads(y)));
   }
