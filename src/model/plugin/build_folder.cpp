@@ -140,6 +140,17 @@ Result<std::vector<fs::path>> files_of(const fs::path& folder, const std::vector
   return files;
 }
 
+// The first folder in `folder` that is one of an architecture; "" if there is none.
+std::string folder_within(const fs::path& folder) {
+  std::string first;
+  std::error_code error;
+  for (const fs::directory_entry& entry : fs::directory_iterator(folder, error)) {
+    const std::string path = entry.path().string();
+    if (fs::exists(entry.path() / "arch.cpp", error) && (first.empty() || path < first)) first = path;
+  }
+  return first;
+}
+
 // A compiler answers a binary by a line for each of its bytes.
 Result<std::string> read_source(const fs::path& folder, const fs::path& file) {
   TENON_ASSIGN(std::string text, read_file(file.string(), 64 << 20));
@@ -217,9 +228,11 @@ Result<std::string> build_folder(const fs::path& folder, const SdkLocation& sdk)
   const std::string family = folder.filename().string();
   TENON_ASSIGN(std::vector<fs::path> sources, files_of(folder, {".cpp"}));
   if (sources.empty()) {
-    return invalid("custom architecture " + folder.string() +
-                   " has no .cpp files: it must be a folder with NAME.h, arch.cpp, model.cpp, model_config.cpp and "
-                   "weight_adapters.cpp, a folder with a CMakeLists.txt, or a .so");
+    const std::string inner = folder_within(folder);
+    return invalid("custom architecture " + folder.string() + " has no .cpp files: " +
+                   (!inner.empty() ? "did you mean " + inner + "?"
+                                   : "it must be a folder with NAME.h, arch.cpp, model.cpp, model_config.cpp and "
+                                     "weight_adapters.cpp, a folder with a CMakeLists.txt, or a .so"));
   }
   if (!is_identifier(family)) {
     return invalid("custom architecture " + folder.string() +
