@@ -17,15 +17,18 @@ TEST(Glm4Example, HasTheLogitsOfTransformersHoweverThePromptIsChunked) {
   const std::string folder = std::string(TENON_EXAMPLE_DIR) + "/glm4/tiny";
   const auto reference = read_reference(folder + "/reference.safetensors");
   ASSERT_TRUE(reference) << reference.error().message;
-  const auto runner = Runner::load({.model = folder, .quantization_encoding = "float32"}, 2);
-  ASSERT_TRUE(runner) << runner.error().message;
   ASSERT_GE(reference->prompts.size(), 4u);
-  for (std::size_t n = 0; n < reference->prompts.size(); ++n) {
-    const Logits whole = (*runner)->run(reference->prompts[n], 512);
-    const Difference d = compare(reference->logits[n], whole, (*runner)->vocab());
-    EXPECT_LT(d.kl_max, 1e-6) << "prompt " << n;
-    EXPECT_LT(d.max_abs, 1e-4) << "prompt " << n;
-    EXPECT_EQ((*runner)->run(reference->prompts[n], 7), whole);
+  for (const std::string& model : {folder, folder + "/model.gguf"}) {
+    SCOPED_TRACE(model);
+    const auto runner = Runner::load({.model = model, .quantization_encoding = "float32"}, 2);
+    ASSERT_TRUE(runner) << runner.error().message;
+    for (std::size_t n = 0; n < reference->prompts.size(); ++n) {
+      const Logits whole = (*runner)->run(reference->prompts[n], 512);
+      const Difference d = compare(reference->logits[n], whole, (*runner)->vocab());
+      EXPECT_LT(d.kl_max, 1e-6) << "prompt " << n;
+      EXPECT_LT(d.max_abs, 1e-4) << "prompt " << n;
+      EXPECT_EQ((*runner)->run(reference->prompts[n], 7), whole);
+    }
   }
 }
 

@@ -30,6 +30,17 @@ struct InspectOptions {
   ModelOptions model;
 };
 
+Status run_inspect(const loader::LoadOptions& options) {
+  TENON_ASSIGN(const loader::Inspection inspected, loader::inspect(options));
+  std::fputs(inspected.text.c_str(), stdout);
+  std::fflush(stdout);
+  const std::size_t count = inspected.problems.size();
+  if (count == 0) return {};
+  // Said last, too: the text goes on with the graph.
+  return invalid("the tensors of " + options.model + " do not fit the architecture: " + inspected.problems[0] +
+                 (count == 1 ? "" : " (the first of " + std::to_string(count) + " problems)"));
+}
+
 }  // namespace
 
 void add_list(CLI::App& app, Status& result) {
@@ -54,12 +65,7 @@ void add_inspect(CLI::App& app, Status& result) {
     auto& limits = options->model.load.limits;
     limits.max_rows = limits.max_sampled_rows = options->model.max_batch_size;
     limits.max_total_tokens = options->model.max_batch_tokens;
-    const auto text = loader::inspect(options->model.load);
-    if (text) {
-      std::printf("%s", text->c_str());
-    } else {
-      result = std::unexpected(text.error());
-    }
+    result = run_inspect(options->model.load);
   });
 }
 

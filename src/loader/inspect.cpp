@@ -76,7 +76,7 @@ Status write_plan(std::ostream& out, const PreparedModel& prepared, const LoadOp
 
 }  // namespace
 
-Result<std::string> inspect(const LoadOptions& options) {
+Result<Inspection> inspect(const LoadOptions& options) {
   TENON_ASSIGN(const PreparedModel prepared, prepare(options, /*strict=*/false));
   std::ostringstream out;
   out << "model " << prepared.name << "\narchitecture " << prepared.entry.architecture->name << " (family "
@@ -94,7 +94,7 @@ Result<std::string> inspect(const LoadOptions& options) {
   } else {
     out << "\n== graph as the architecture builds it\n" << graph::to_text(*prepared.graph);
   }
-  return out.str();
+  return Inspection{out.str(), prepared.weights.gaps};
 }
 
 }  // namespace tenon::loader

@@ -82,8 +82,12 @@ Result<LoadedModel> load(LoadOptions options, ThreadPool& pool);
 /// The same for Task::kEmbed.
 Result<LoadedModel> load_embedder(LoadOptions options, ThreadPool& pool);
 
-/// The text of `tenon inspect`; loads no weights.
-Result<std::string> inspect(const LoadOptions& options);
+/// The text of `tenon inspect`, and what is wrong with the weights, which it says too; loads none of them.
+struct Inspection {
+  std::string text;
+  std::vector<std::string> problems;
+};
+Result<Inspection> inspect(const LoadOptions& options);
 
 /// One row of `tenon list`, as JSON: name, family, task, encodings, modalities, example_repos.
 Json list_architectures();

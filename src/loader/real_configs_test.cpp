@@ -55,7 +55,7 @@ void expect_plan(const LoadOptions& options) {
   ASSERT_TRUE(text) << text.error().message;
   for (const char* part :
        {" 0 problems;", "== graph after the passes", "== plan", "== memory", " for one sequence of "}) {
-    EXPECT_THAT(*text, HasSubstr(part));
+    EXPECT_THAT(text->text, HasSubstr(part));
   }
 }
 

@@ -276,14 +276,17 @@ std::vector<std::string> ConfigReader::layer_types(int num_hidden_layers) {
   return types;
 }
 
+int ConfigReader::integer_not_null_or(std::string_view field, int absent, int min, int max) {
+  if (states(field) && !has(field)) {
+    fail(field, "is null, but must be a number: write it, or leave the field out for " + std::to_string(absent));
+  }
+  return integer_or(field, absent, min, max);
+}
+
 int ConfigReader::key_value_heads(int absent, std::optional<int> of_null) {
   constexpr const char* kField = "num_key_value_heads";
-  const bool null = states(kField) && !has(kField);
-  if (null && !of_null) {
-    fail(kField, "is null, which does not say how many there are: write a number, or leave the field out for " +
-                     std::to_string(absent));
-  }
-  return integer_or(kField, null ? of_null.value_or(absent) : absent, 1, 65536);
+  if (!of_null) return integer_not_null_or(kField, absent, 1, 65536);
+  return integer_or(kField, states(kField) && !has(kField) ? *of_null : absent, 1, 65536);
 }
 
 std::string_view ConfigReader::spelling_of(std::string_view field, std::string_view alias) {

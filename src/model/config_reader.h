@@ -34,6 +34,8 @@ class ConfigReader {
 
   int integer(std::string_view field, int min = 1, int max = kMaxSize);  ///< required
   int integer_or(std::string_view field, int otherwise, int min = 1, int max = kMaxSize);
+  /// Where transformers refuses null: another than the default may be meant.
+  int integer_not_null_or(std::string_view field, int absent, int min = 1, int max = kMaxSize);
   std::optional<int> optional_integer(std::string_view field, int min = 1, int max = kMaxSize);
   double number(std::string_view field);  ///< required; finite
   double number_or(std::string_view field, double otherwise);

@@ -65,7 +65,8 @@ void mark_declaration(std::string& text, const Names& from, const Names& to) {
                 "adapter and their functions */\n      .architectures = {\"" +
                     to.family + "\"}");
   text = "// TODO: started from " + from.family +
-         " by `tenon new`. Are its encodings, tool_parser and reasoning_parser (if any) this model's?\n" + text;
+         " by `tenon new`. Are its encodings, tool_parser, reasoning_parser and embedding (if any) this model's?\n" +
+         text;
 }
 
 }  // namespace

@@ -23,6 +23,7 @@ struct Mistakes {
   int rotary_dim = 0;  ///< 0: the whole head
   bool no_rope_in_layer_1 = false;
   bool no_rope = false;
+  bool no_rope_of_q = false, rope_of_v = false;
   double eps = 0;  ///< 0: the config's
   double norm_offset = 0;
   bool no_bias = false;
@@ -33,7 +34,7 @@ struct Mistakes {
   double embedding_scale = 1, logits_scale = 1, residual_scale = 1;
   int window = 0;
   bool layer_norms = false, no_activation = false;
-  bool parallel = false, forgets_attention = false;
+  bool parallel = false, forgets_attention = false, normed_residual = false;
   bool gate_and_up_swapped = false, k_and_v_swapped = false, norms_swapped = false, no_final_norm = false;
 };
 
@@ -98,11 +99,12 @@ class PlantedLlama {
     };
     const Value q = nn::split_heads(project("q_proj", heads_ * head_dim_), heads_, head_dim_);
     const Value k = nn::split_heads(project(m_.k_and_v_swapped ? "v_proj" : "k_proj", kv), kv_heads_, head_dim_);
-    const Value v = nn::split_heads(project(m_.k_and_v_swapped ? "k_proj" : "v_proj", kv), kv_heads_, head_dim_);
+    Value v = nn::split_heads(project(m_.k_and_v_swapped ? "k_proj" : "v_proj", kv), kv_heads_, head_dim_);
+    if (m_.rope_of_v) v = rotated(v, layer);
     const Value cache =
         graph::kv_append(rotated(k, layer), v, layer, batch_.positions, batch_.row_offsets, batch_.page_table);
     const double scale = m_.attention_scale > 0 ? m_.attention_scale : 1 / std::sqrt(head_dim_);
-    const Value y = graph::attention(rotated(q, layer), cache,
+    const Value y = graph::attention(m_.no_rope_of_q ? q : rotated(q, layer), cache,
                                      {.scale = scale, .softcap = m_.attention_softcap, .window = m_.window});
     return w.tap(nn::Linear(w / "o_proj", heads_ * head_dim_, hidden_, attention_bias_)(nn::merge_heads(y)));
   }
@@ -120,8 +122,9 @@ class PlantedLlama {
     const auto entered = w.enter();
     const char *first = "input_layernorm", *second = "post_attention_layernorm";
     if (m_.norms_swapped) std::swap(first, second);
-    const Value a = attention(w / "self_attn", norm(w / first, x), layer);
-    const Value h = x + (m_.residual_scale == 1 ? a : a * m_.residual_scale);
+    const Value normed = norm(w / first, x);
+    const Value a = attention(w / "self_attn", normed, layer);
+    const Value h = (m_.normed_residual ? normed : x) + (m_.residual_scale == 1 ? a : a * m_.residual_scale);
     const Value branch = mlp(w / "mlp", norm(w / second, m_.parallel ? x : h));
     return w.tap((m_.forgets_attention ? x : h) + branch);
   }

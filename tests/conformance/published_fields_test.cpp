@@ -78,8 +78,25 @@ TEST(PublishedFields, NullOfKeyValueHeads) {
   }
   for (const char* golden : {"mistral/window", "mixtral/top2", "gemma2/tied_window", "gpt_oss/float", "lfm2/tied"}) {
     EXPECT_THAT(error_with(golden, {{"num_key_value_heads", nullptr}}),
-                testing::HasSubstr("is null, which does not say how many there are: write a number"))
+                testing::AllOf(testing::HasSubstr("config field num_key_value_heads of "),
+                               testing::HasSubstr("is null, but must be a number")))
         << golden;
+  }
+}
+
+// Of these the default is not hidden_size / num_attention_heads, which null means elsewhere: transformers refuses it.
+TEST(PublishedFields, NullOfHeadDim) {
+  for (const char* golden :
+       {"qwen3/gqa_tied", "gemma2/tied_window", "gemma3/tied_window", "gpt_oss/float", "llama4/published"}) {
+    EXPECT_THAT(error_with(golden, {{"head_dim", nullptr}}),
+                testing::AllOf(testing::HasSubstr("config field head_dim of "),
+                               testing::HasSubstr("is null, but must be a number")))
+        << golden;
+  }
+  for (const char* golden : {"llama/mha", "mistral/window", "mixtral/top2", "starcoder2/published"}) {
+    Json config = config_of(golden);
+    const int size = config["hidden_size"].get<int>() / config["num_attention_heads"].get<int>();
+    EXPECT_EQ(graph_with(golden, {{"head_dim", nullptr}}), graph_with(golden, {{"head_dim", size}})) << golden;
   }
 }
 

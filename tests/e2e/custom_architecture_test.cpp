@@ -117,6 +117,10 @@ TEST_F(CustomArchitecture, NoCppFiles) {
   write(path / "model.py", "class Model: pass\n");
   EXPECT_THAT(refusal({path}), HasSubstr("has no .cpp files"));
   EXPECT_THAT(refusal({path / "model.py"}), HasSubstr("neither a folder nor a .so"));
+  // The folder above the one that is meant.
+  fs::create_directory(path / "novel");
+  write(path / "novel" / "arch.cpp", "");
+  EXPECT_THAT(refusal({path}), HasSubstr("did you mean " + (path / "novel").string() + "?"));
 }
 
 TEST_F(CustomArchitecture, ACompileErrorIsShownWithItsFileAndLine) {
@@ -213,6 +217,15 @@ TEST_F(CustomArchitecture, AWeightThatIsLeftUnusedOrAskedForTwice) {
                    "v_proj(w / \"v_proj\", c.hidden_size, c.num_key_value_heads * c.head_dim)"),
       AllOf(HasSubstr("tensor model.layers.0.self_attn.v_proj.bias in "),
             HasSubstr("is not used by the architecture and not listed as ignored")));
+  // `tenon inspect` lists them all, and does not pass.
+  const Finished inspected =
+      run({"inspect", (kExample / "glm4/tiny").string(), "--custom-architectures", path.string()}, kCompileSeconds);
+  EXPECT_EQ(inspected.status, 1);
+  EXPECT_THAT(inspected.out,
+              AllOf(HasSubstr(" 2 problems;"), HasSubstr("problem: tensor model.layers.1.self_attn.v_")));
+  EXPECT_THAT(inspected.err,
+              AllOf(HasSubstr("tenon: the tensors of "), HasSubstr("do not fit the architecture: tensor "),
+                    HasSubstr("the first of 2 problems")));
   EXPECT_THAT(refusal_with("post_mlp_layernorm(w / \"post_mlp_layernorm\"",
                            "post_mlp_layernorm(w / \"post_attention_layernorm\""),
               HasSubstr("weight model.layers.0.post_attention_layernorm.weight is asked for twice: "));

@@ -22,7 +22,7 @@ namespace fs = std::filesystem;
 class Gguf : public testing::TestWithParam<std::string> {};
 
 TEST_P(Gguf, TheLogitsOfTransformersWholeAndChunked) {
-  const fs::path folder = fs::path(std::getenv("TENON_SOURCE_DIR")) / "tests" / "golden" / GetParam();
+  const fs::path folder = fs::path(TENON_GOLDEN_DIR) / GetParam();
   const auto reference = read_reference((folder / "reference.safetensors").string());
   ASSERT_TRUE(reference) << reference.error().message;
   auto runner =

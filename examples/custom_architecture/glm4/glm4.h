@@ -18,7 +18,9 @@ struct Config : model::ModelConfig {
 };
 
 std::shared_ptr<model::ModelConfig> parse_config(model::ConfigReader& config);
+Result<Json> config_from_gguf(const weights::Checkpoint& checkpoint);
 model::WeightAdapter from_safetensors(const model::ModelConfig& config);
+model::WeightAdapter from_gguf(const model::ModelConfig& config);
 
 class Glm4ForCausalLM final : public model::PipelineModel {
  public:

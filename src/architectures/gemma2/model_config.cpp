@@ -33,7 +33,7 @@ std::shared_ptr<model::ModelConfig> parse_config(model::ConfigReader& config) {
   c->num_hidden_layers = config.integer("num_hidden_layers", 1, 4096);
   c->num_attention_heads = config.integer_or("num_attention_heads", 8, 1, 65536);
   c->num_key_value_heads = config.key_value_heads(4);
-  c->head_dim = config.integer_or("head_dim", 256, 2, 65536);
+  c->head_dim = config.integer_not_null_or("head_dim", 256, 2, 65536);
   c->max_position_embeddings = config.integer_or("max_position_embeddings", 8192);
   c->rms_norm_eps = config.epsilon_or("rms_norm_eps", 1e-6);
   c->hidden_activation = config.activation_or("hidden_activation", "gelu_pytorch_tanh");

@@ -51,7 +51,7 @@ std::shared_ptr<model::ModelConfig> parse_config(model::ConfigReader& config) {
   c->num_hidden_layers = config.integer_or("num_hidden_layers", 48, 1, 4096);
   c->num_attention_heads = config.integer_or("num_attention_heads", 40, 1, 65536);
   c->num_key_value_heads = config.key_value_heads(8);
-  c->head_dim = config.integer_or("head_dim", 128, 2, 65536);
+  c->head_dim = config.integer_not_null_or("head_dim", 128, 2, 65536);
   c->max_position_embeddings = config.integer_or("max_position_embeddings", 131072);
   c->rms_norm_eps = config.epsilon_or("rms_norm_eps", 1e-5);
   c->hidden_act = config.activation_or("hidden_act", "silu");

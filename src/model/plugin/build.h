@@ -39,6 +39,8 @@ class BuildLock {
 Result<std::string> build_folder(const std::filesystem::path& folder, const SdkLocation& sdk);
 
 /// Configures and builds a folder that has a CMakeLists.txt, which calls find_package(tenon) and tenon_architecture().
+/// Where nothing can be built (no CMake, no compiler, a read-only cache): the library that was made of the same folder
+/// before. Files outside of it, which a project may read too, are then not looked at.
 Result<std::string> build_cmake_project(const std::filesystem::path& folder, const SdkLocation& sdk);
 
 }  // namespace tenon::model

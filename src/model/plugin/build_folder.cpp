@@ -140,6 +140,17 @@ Result<std::vector<fs::path>> files_of(const fs::path& folder, const std::vector
   return files;
 }
 
+// The first folder in `folder` that is one of an architecture; "" if there is none.
+std::string folder_within(const fs::path& folder) {
+  std::string first;
+  std::error_code error;
+  for (const fs::directory_entry& entry : fs::directory_iterator(folder, error)) {
+    const std::string path = entry.path().string();
+    if (fs::exists(entry.path() / "arch.cpp", error) && (first.empty() || path < first)) first = path;
+  }
+  return first;
+}
+
 // A compiler answers a binary by a line for each of its bytes.
 Result<std::string> read_source(const fs::path& folder, const fs::path& file) {
   TENON_ASSIGN(std::string text, read_file(file.string(), 64 << 20));
@@ -174,22 +185,28 @@ bool find_library(const fs::path& library) {
   return true;
 }
 
-// Where there is no compiler (which CXX does not name either): the library that the newest of earlier ones made of the
-// same sources, flags and SDK. What it is fit for it says itself: see check_abi().
-std::optional<std::string> find_without_compiler(const fs::path& cache, const std::string& stem) {
-  const char* chosen = std::getenv("CXX");
-  if (chosen != nullptr && *chosen != '\0') return std::nullopt;
+// The newest library in the cache whose name has `mark`, that of what it is made of, for when nothing can be made:
+// `reason`. What it is fit for it says itself: see check_abi().
+std::optional<std::string> find_made_before(const fs::path& cache, const std::string& mark, const char* reason) {
   std::error_code error;
   fs::path newest;
   for (const fs::directory_entry& entry : fs::directory_iterator(cache, error)) {
     const std::string name = entry.path().filename().string();
-    if (!name.starts_with(stem) || !name.ends_with(".so")) continue;
+    if (name.find(mark) == std::string::npos || !name.ends_with(".so")) continue;
     if (newest.empty() || entry.last_write_time(error) > fs::last_write_time(newest, error)) newest = entry.path();
   }
   if (newest.empty() || !find_library(newest)) return std::nullopt;
-  TENON_LOG_INFO("there is no C++ compiler: taking {}, which one made of the same files before", newest.string());
+  TENON_LOG_INFO("{}: taking {}, which was made of the same files before", reason, newest.string());
   return newest.string();
 }
+
+// A compiler that was chosen must be there: what another one made is then not what was asked for.
+bool chose_compiler() {
+  const char* chosen = std::getenv("CXX");
+  return chosen != nullptr && *chosen != '\0';
+}
+
+constexpr const char* kNoCompiler = "there is no C++ compiler";
 
 void compile_all(const Compiler& compiler, const Words& flags, const std::vector<fs::path>& headers,
                  std::vector<Unit*>& units) {
@@ -211,9 +228,11 @@ Result<std::string> build_folder(const fs::path& folder, const SdkLocation& sdk)
   const std::string family = folder.filename().string();
   TENON_ASSIGN(std::vector<fs::path> sources, files_of(folder, {".cpp"}));
   if (sources.empty()) {
-    return invalid("custom architecture " + folder.string() +
-                   " has no .cpp files: it must be a folder with NAME.h, arch.cpp, model.cpp, model_config.cpp and "
-                   "weight_adapters.cpp, a folder with a CMakeLists.txt, or a .so");
+    const std::string inner = folder_within(folder);
+    return invalid("custom architecture " + folder.string() + " has no .cpp files: " +
+                   (!inner.empty() ? "did you mean " + inner + "?"
+                                   : "it must be a folder with NAME.h, arch.cpp, model.cpp, model_config.cpp and "
+                                     "weight_adapters.cpp, a folder with a CMakeLists.txt, or a .so"));
   }
   if (!is_identifier(family)) {
     return invalid("custom architecture " + folder.string() +
@@ -249,8 +268,8 @@ Result<std::string> build_folder(const fs::path& folder, const SdkLocation& sdk)
   const std::string stem = family + "-" + sha256(all) + "-";
   const auto found = find_compiler();
   if (!found) {
-    if (const auto library = find_without_compiler(cache, stem)) return *library;
-    return std::unexpected(found.error());
+    const auto before = chose_compiler() ? std::nullopt : find_made_before(cache, stem, kNoCompiler);
+    return before ? Result<std::string>(*before) : std::unexpected(found.error());
   }
   const Compiler& compiler = *found;
   std::string made_by = compiler.version;
@@ -307,12 +326,41 @@ Words generator() {
   return {"-G", "Ninja"};
 }
 
-}  // namespace
+// Of all that a CMake project may read what is seen from here: the files of its folder, but for hidden ones, and the
+// SDK. A file that is too large for a source counts by its size: checkpoints may lie beside them.
+Result<std::string> mark_of(const fs::path& folder, const SdkLocation& sdk) {
+  constexpr std::uintmax_t kLargestSource = 1 << 20;
+  std::vector<fs::path> files;
+  std::error_code error;
+  for (auto it = fs::recursive_directory_iterator(folder, error); it != fs::recursive_directory_iterator();
+       it.increment(error)) {
+    if (error) break;
+    const bool hidden = it->path().filename().string().starts_with('.');
+    if (hidden && it->is_directory(error)) it.disable_recursion_pending();
+    if (!hidden && it->is_regular_file(error)) files.push_back(it->path());
+  }
+  std::ranges::sort(files);
+  TENON_ASSIGN(std::string all, read_file(sdk.include + "/tenon_sdk.h"));
+  for (const fs::path& file : files) {
+    const std::uintmax_t size = fs::file_size(file, error);
+    all += file.string() + '\n' + std::to_string(size) + '\n';
+    if (size <= kLargestSource)
+      all += sha256(read_file(file.string()).value_or(""));  // else CMake cannot read it either
+  }
+  return "-" + sha256(all) + "-";
+}
 
-Result<std::string> build_cmake_project(const fs::path& folder, const SdkLocation& sdk) {
-  TENON_ASSIGN(const fs::path cache, plugin_cache());
-  TENON_ASSIGN(const BuildLock lock, BuildLock::take(cache, folder));
-  const fs::path build = cache / ("cmake-" + sha256(folder.string() + sdk.include).substr(0, 32));
+// Why no project can be built, whatever it is; null where one can.
+const char* why_nothing_is_built(const fs::path& cache) {
+  if (::access(cache.c_str(), W_OK) != 0 && errno == EROFS) return "the cache is read-only";
+  if (const auto cmake = run_command({"cmake", "--version"}, std::chrono::seconds(30)); !cmake || !cmake->ok()) {
+    return "there is no CMake";
+  }
+  return !chose_compiler() && !find_compiler() ? kNoCompiler : nullptr;
+}
+
+// → the library, in `build`.
+Result<fs::path> run_cmake(const fs::path& folder, const SdkLocation& sdk, const fs::path& build) {
   const fs::path output = build / "plugin";
   // What an earlier build left there, perhaps under another name, is not what the folder is now.
   std::error_code error;
@@ -329,26 +377,43 @@ Result<std::string> build_cmake_project(const fs::path& folder, const SdkLocatio
                      "-DTENON_PLUGIN_OUTPUT=" + output.string()};
   std::ranges::copy(generator(), std::back_inserter(configure));
   for (const Words& words : {configure, Words{"cmake", "--build", build.string(), "--parallel"}}) {
-    TENON_ASSIGN(const Finished finished, run_command(words, kCompileLimit));
-    if (!finished.ok()) {
+    const auto finished = run_command(words, kCompileLimit);
+    if (!finished) {
+      return wrap(finished.error(), "custom architecture " + folder.string() + " has a CMakeLists.txt");
+    }
+    if (!finished->ok()) {
       // It remembers its generator and compiler, which may be what was at fault.
       fs::remove(build / "CMakeCache.txt", error);
       return invalid("custom architecture " + folder.string() + " cannot be built by CMake:\n" +
-                     quoted(finished.output));
+                     quoted(finished->output));
     }
   }
   TENON_ASSIGN(const auto libraries, files_of(output, {".so"}));
-  if (libraries.size() != 1) {
-    return invalid("the CMakeLists.txt of custom architecture " + folder.string() +
-                   " must call tenon_architecture(NAME) once");
+  if (libraries.size() == 1) return libraries.front();
+  return invalid("the CMakeLists.txt of custom architecture " + folder.string() +
+                 " must call tenon_architecture(NAME) once");
+}
+
+}  // namespace
+
+Result<std::string> build_cmake_project(const fs::path& folder, const SdkLocation& sdk) {
+  TENON_ASSIGN(const fs::path cache, plugin_cache());
+  TENON_ASSIGN(const BuildLock lock, BuildLock::take(cache, folder));
+  TENON_ASSIGN(const std::string mark, mark_of(folder, sdk));
+  const auto built = run_cmake(folder, sdk, cache / ("cmake-" + sha256(folder.string() + sdk.include).substr(0, 32)));
+  if (!built) {
+    const char* reason = why_nothing_is_built(cache);
+    const auto before = reason != nullptr ? find_made_before(cache, mark, reason) : std::nullopt;
+    return before ? Result<std::string>(*before) : std::unexpected(built.error());
   }
   prune_cache(cache);
   // Kept under the name of its contents: the next process empties the folder while this one may be loading from it.
-  TENON_ASSIGN(const std::string bytes, read_file(libraries.front().string(), 1 << 30));
-  const fs::path library = cache / (libraries.front().stem().string() + "-" + sha256(bytes) + ".so");
+  TENON_ASSIGN(const std::string bytes, read_file(built->string(), 1 << 30));
+  const fs::path library = cache / (built->stem().string() + mark + sha256(bytes).substr(0, 16) + ".so");
   if (find_library(library)) return library.string();
   const fs::path temporary = library.string() + "." + std::to_string(::getpid());
-  fs::copy_file(libraries.front(), temporary, fs::copy_options::overwrite_existing, error);
+  std::error_code error;
+  fs::copy_file(*built, temporary, fs::copy_options::overwrite_existing, error);
   if (error) return fail(ErrorCode::kInternal, "cannot write " + temporary.string() + ": " + error.message());
   TENON_TRY(publish(temporary, library));
   return library.string();

@@ -1,4 +1,5 @@
-// Norms: epsilon, 1 + w, of which kind, and norms that the reference does not have, or this model.
+// Norms: epsilon, 1 + w, of which kind, before or after the rotation, and norms that only the reference has, or this
+// model.
 #include <algorithm>
 #include <set>
 
@@ -177,11 +178,91 @@ void try_shared(Trial& trial) {
   }
 }
 
+// The norm of a node, where it rotates what that made (`rotates_last`), or that of what a rotation made; else null.
+const Node* rotated_norm(const graph::Graph& graph, const Node& node, bool rotates_last) {
+  const Node& outer = node;
+  const int made_by = outer.inputs.empty() ? -1 : graph.info(outer.inputs[0]).node;
+  if (made_by < 0) return nullptr;
+  const Node& inner = graph.nodes()[static_cast<std::size_t>(made_by)];
+  const Node &norm = rotates_last ? inner : outer, &rope = rotates_last ? outer : inner;
+  return norm.op == &graph::kRmsNorm && rope.op == &graph::kRope ? &inner : nullptr;
+}
+
+// Norms of queries and keys: their weights, of each dim another, make a difference between before and after rotation.
+void try_order(Trial& trial) {
+  const auto swapped = [](std::string text, bool rotates_last) {
+    return Change{.kind = "norm order",
+                  .text = std::move(text),
+                  .node =
+                      [rotates_last](Rewriter& to, int index) {
+                        const Node& outer = to.node(index);
+                        const Node* inner = rotated_norm(to.from(), outer, rotates_last);
+                        if (inner == nullptr) return false;
+                        const Node &norm = rotates_last ? *inner : outer, &rope = rotates_last ? outer : *inner;
+                        const auto normed = [&](Value x) {
+                          return graph::rms_norm(x, to.value(norm.inputs[1]), graph::number(norm.attributes, "eps"),
+                                                 graph::number(norm.attributes, "weight_offset"));
+                        };
+                        const auto rotated = [&](Value x) {
+                          return graph::rope(x, to.value(rope.inputs[1]),
+                                             graph::integer(rope.attributes, "interleaved") != 0);
+                        };
+                        const Value x = to.value(inner->inputs[0]);
+                        to.set(outer.outputs[0], rotates_last ? normed(rotated(x)) : rotated(normed(x)));
+                        return true;
+                      },
+                  .weight = {}};
+  };
+  for (const bool rotates_last : {true, false}) {
+    const auto applies = [&](int i) { return rotated_norm(trial.graph(), trial.node(i), rotates_last) != nullptr; };
+    if (std::ranges::none_of(trial.nodes(), applies)) continue;
+    trial.test(swapped(rotates_last
+                           ? "the reference rotates queries and keys before their norms, this model after them"
+                           : "the reference rotates queries and keys after their norms, this model before them",
+                       rotates_last));
+  }
+}
+
+// What a norm read that made one side of a sum, and what a branch reads too: the residual stream, if the norm was meant
+// for the branch alone. -1: there is no such norm.
+int stream_of(const graph::Graph& graph, const Node& sum, std::size_t side) {
+  if (sum.op != &graph::kAdd) return -1;
+  const auto maker = [&](int value) {
+    const int index = graph.info(value).node;
+    return index < 0 ? nullptr : &graph.nodes()[static_cast<std::size_t>(index)];
+  };
+  const auto reads = [&](const Node& node) { return std::ranges::count(node.inputs, sum.inputs[side]) != 0; };
+  if (std::ranges::count_if(graph.nodes(), reads) < 2) return -1;
+  const Node *last = maker(sum.inputs[side]), *norm = last;
+  while (norm != nullptr && !is_norm(*norm) && norm->scope == last->scope) norm = maker(norm->inputs[0]);
+  return norm != nullptr && is_norm(*norm) && norm->scope == last->scope ? norm->inputs[0] : -1;
+}
+
+void try_normed_stream(Trial& trial) {
+  for (const std::size_t side : {std::size_t{0}, std::size_t{1}}) {
+    const auto applies = [&](int i) { return stream_of(trial.graph(), trial.node(i), side) >= 0; };
+    if (std::ranges::none_of(trial.nodes(), applies)) continue;
+    trial.test(
+        {.kind = "normed residual",
+         .text = "the reference adds the branch to what the norm before it reads, this model to what the norm makes",
+         .node =
+             [side](Rewriter& to, int index) {
+               const Node& sum = to.node(index);
+               const int stream = stream_of(to.from(), sum, side);
+               if (stream < 0) return false;
+               to.set(sum.outputs[0], graph::add(to.value(stream), to.value(sum.inputs[1 - side])));
+               return true;
+             },
+         .weight = {}});
+  }
+}
+
 }  // namespace
 
 void try_norms(Trial& trial) {
   try_absent(trial);
   try_shared(trial);
+  try_order(trial);
   std::vector<int> norms;
   std::set<std::string> places;
   for (const int index : trial.nodes()) {
@@ -197,6 +278,7 @@ void try_norms(Trial& trial) {
   });
   if (const auto rms = trial.nodes_of(graph::kRmsNorm); !rms.empty()) try_offsets(trial, rms, places);
   try_kinds(trial);
+  try_normed_stream(trial);
   for (const std::string& place : places) {
     trial.test({.kind = "extra norm",
                 .text = "the reference does not apply the norm " + place + " here, this model does",

@@ -1,4 +1,5 @@
 // Rotary embedding: base, scaling, layout, how much of a head is rotated, and whether at all.
+#include <algorithm>
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
@@ -216,6 +217,69 @@ void try_missing(Trial& trial) {
   }
 }
 
+// Whether a value was rotated since the matmul that made it.
+bool is_rotated(const graph::Graph& graph, int value) {
+  for (;;) {
+    const int index = graph.info(value).node;
+    if (index < 0) return false;
+    const Node& node = graph.nodes()[static_cast<std::size_t>(index)];
+    if (node.op == &graph::kRope) return true;
+    if (node.op == &graph::kLinear || node.inputs.empty()) return false;
+    value = node.inputs[0];
+  }
+}
+
+// One of q and k that was forgotten (its rotation may stand before a norm), or a v that was rotated with them.
+void try_one(Trial& trial, const Node& rope) {
+  const bool interleaved = graph::integer(rope.attributes, "interleaved") != 0;
+  for (const bool query : {true, false}) {
+    const graph::Op& op = query ? graph::kAttention : graph::kKvAppend;
+    const auto forgot = [&op](const graph::Graph& graph, const Node& node) {
+      return node.op == &op && !is_rotated(graph, node.inputs[0]);
+    };
+    if (std::ranges::none_of(trial.nodes(), [&](int i) { return forgot(trial.graph(), trial.node(i)); })) continue;
+    for (const bool before_norm : {false, true}) {
+      trial.test({.kind = "missing rope",
+                  .text = query ? "the reference rotates q here as it does k, this model does not"
+                                : "the reference rotates k here as it does q, this model does not",
+                  .node =
+                      [forgot, before_norm, interleaved, table = rope.inputs[1]](Rewriter& to, int index) {
+                        const Node& node = to.node(index);
+                        if (!forgot(to.from(), node)) return false;
+                        const Node* norm = to.maker(node.inputs[0]);
+                        if (before_norm && (norm == nullptr || norm->op != &graph::kRmsNorm)) return false;
+                        std::vector<Value> inputs;
+                        for (const int input : node.inputs) inputs.push_back(to.value(input));
+                        inputs[0] = graph::rope(before_norm ? to.value(norm->inputs[0]) : inputs[0], to.value(table),
+                                                interleaved);
+                        if (before_norm) {
+                          inputs[0] = graph::rms_norm(inputs[0], to.value(norm->inputs[1]),
+                                                      graph::number(norm->attributes, "eps"),
+                                                      graph::number(norm->attributes, "weight_offset"));
+                        }
+                        to.set(node.outputs[0], to.graph().record1(*node.op, inputs, node.attributes));
+                        return true;
+                      },
+                  .weight = {}});
+    }
+  }
+  trial.test({.kind = "extra rope",
+              .text = "the reference does not rotate v, this model does",
+              .node =
+                  [](Rewriter& to, int index) {
+                    const Node& node = to.node(index);
+                    if (node.op != &graph::kKvAppend) return false;
+                    const Node* rotation = to.maker(node.inputs[1]);
+                    if (rotation == nullptr || rotation->op != &graph::kRope) return false;
+                    std::vector<Value> inputs;
+                    for (const int input : node.inputs) inputs.push_back(to.value(input));
+                    inputs[1] = to.value(rotation->inputs[0]);
+                    to.set(node.outputs[0], to.graph().record1(*node.op, inputs, node.attributes));
+                    return true;
+                  },
+              .weight = {}});
+}
+
 }  // namespace
 
 void try_rope(Trial& trial) {
@@ -239,6 +303,7 @@ void try_rope(Trial& trial) {
   try_scaling(trial, table);
   try_partial(trial, table);
   try_absent(trial, table);
+  try_one(trial, rope);
 }
 
 }  // namespace tenon::verify
