@@ -68,8 +68,8 @@ std::string allowed_headers(const HttpRequest& request) {
 // The last tokens that are left of a longer prompt, as "truncate_prompt_tokens" has it.
 std::optional<std::int64_t> kept_tokens(const ParsedRequest& request, std::int64_t max_length) {
   if (request.truncate_prompt_tokens != -1) return request.truncate_prompt_tokens;
-  const std::int64_t reply = std::clamp<std::int64_t>(request.generate.max_tokens.value_or(1), 1, max_length - 1);
-  return max_length - reply;
+  const std::int64_t reply = std::max<std::int64_t>(request.generate.max_tokens.value_or(1), 1);
+  return std::max<std::int64_t>(max_length - reply, 1);
 }
 
 bool is_of_stored_response(const HttpRequest& request) {
