@@ -11,6 +11,7 @@
 #include "kernels/parts.h"
 #include "tensor/blocks.h"
 #include "tensor/dtype.h"
+#include "tensor/dtype_test.h"
 
 namespace tenon::kernels {
 namespace {
@@ -21,6 +22,8 @@ struct Isa {
   const char* name;
   const MatmulPart* part;
 };
+
+void PrintTo(const Isa& isa, std::ostream* out) { *out << isa.name; }
 
 std::vector<Isa> isas() {
   std::vector<Isa> all = {{"portable", &portable_isa::kFloatMatmul}};
