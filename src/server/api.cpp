@@ -77,7 +77,12 @@ bool is_of_stored_response(const HttpRequest& request) {
   return request.method == "GET" || request.method == "DELETE" || request.path.ends_with("/cancel");
 }
 
+bool is_compressed(const HttpRequest& request) {
+  return !request.body.empty() && !request.content_encoding.empty() && request.content_encoding != "identity";
+}
+
 Result<Json> parse_body(const std::string& body) {
+  if (body.empty()) return invalid("the request has no body: it must be a JSON object");
   return parse_json(body, "request body", {.max_bytes = body.size(), .max_depth = 64});
 }
 
@@ -213,6 +218,13 @@ Status Api::check_model(const Json& model) const {
 template <class T>
 void Api::read(HttpRequest& request, const std::shared_ptr<Exchange>& exchange,
                std::function<Result<T>(const std::string& body)> reader, std::function<Status(T)> then) {
+  if (is_compressed(request)) {
+    return refuse(*exchange, 415,
+                  {ErrorCode::kInvalidArgument,
+                   "a body with the header 'Content-Encoding: " + request.content_encoding.substr(0, 64) +
+                       "' is not read here: send it as it is, without the header"},
+                  {{"Accept-Encoding", "identity"}});
+  }
   auto answer = [exchange, then = std::move(then)](Result<T> out) {
     const Status done = out ? then(*std::move(out)) : Status(std::unexpected(std::move(out).error()));
     if (!done) refuse(*exchange, done.error());

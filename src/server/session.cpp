@@ -168,6 +168,7 @@ class Session : public std::enable_shared_from_this<Session> {
     out.origin = std::string(request[http::field::origin]);
     out.wanted_headers = std::string(request[http::field::access_control_request_headers]);
     out.request_id = std::string(request["X-Request-Id"]);
+    out.content_encoding = std::string(request[http::field::content_encoding]);
     out.body = std::move(request.body());
     begin();
     common_ = context_->api->common_headers(out);

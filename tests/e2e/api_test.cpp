@@ -79,7 +79,7 @@ TEST(ServeApi, BadJsonIsPlaced) {
   TinyServer server;
   EXPECT_THAT(message_of(request(server.port(), "POST", "/v1/completions", "{\"model\": \"tiny\",\n oops}"), 400),
               HasSubstr("line 2"));
-  message_of(request(server.port(), "POST", "/v1/completions"), 400);  // no body
+  EXPECT_THAT(message_of(request(server.port(), "POST", "/v1/completions"), 400), HasSubstr("has no body"));
   message_of(request(server.port(), "POST", "/v1/completions", "[]"), 400);
   message_of(request(server.port(), "POST", "/v1/completions", "{\"model\": \"\xff\xfe\"}"), 400);
   message_of(request(server.port(), "POST", "/v1/completions", std::string("{\"a\": \0}", 8)), 400);
