@@ -414,7 +414,8 @@ void Completion::finish() {
                        .prompt_token_ids = shows_prompt ? first.prompt_token_ids : Json(),
                        .prompt_logprobs = shows_prompt ? first.prompt_logprobs : Json()});
     }
-    exchange_->respond(200, dump(reply_object(identity_, whole, usage())));
+    std::string body = dump(reply_object(identity_, std::move(whole), usage()));  // of which only the text is kept
+    exchange_->respond(200, std::move(body));
   }
   choices_.clear();
 }
