@@ -15,8 +15,9 @@ constexpr std::int64_t kMaxForms = std::int64_t{32} << 20;
 /// An entry of "prompt_logprobs" takes some 400 bytes while the answer is made, one of an echo's some 200.
 constexpr std::int64_t kMaxPromptLogprobs = std::int64_t{1} << 18;
 constexpr std::int64_t kMaxEchoedLogprobs = std::int64_t{1} << 20;
-/// Replies may be shorter than they might be, so that one of 128 Ki tokens may have all of its best tokens.
-constexpr std::int64_t kMaxReplyLogprobs = std::int64_t{1} << 22;
+/// Those of replies take some 500 bytes each while the answer is written. They are more, for most replies are shorter
+/// than they might be: one of 128 Ki tokens may have all of its best tokens.
+constexpr std::int64_t kMaxReplyLogprobs = std::int64_t{3} << 20;
 
 Status at_most(const char* name, std::int64_t entries, std::int64_t most) {
   if (entries <= most) return {};

@@ -76,14 +76,14 @@ TEST(AnswerLimits, LogprobsOfReplies) {
   request.n = 128;
   request.logprobs = true;
   request.generate.sampling.top_logprobs = 7;
-  EXPECT_EQ(refused(request, prompts(1, 100), 0, 4096 + 100), "");
-  EXPECT_EQ(refused(request, prompts(1, 100), 0, 4096 + 101), "logprobs");
-  EXPECT_EQ(refused(request, prompts(1, 100, true), 0, 4096 + 101), "top_logprobs");
-  request.generate.max_tokens = 4096;  // of the request, where it is less than the context leaves
+  EXPECT_EQ(refused(request, prompts(1, 100), 0, 3072 + 100), "");
+  EXPECT_EQ(refused(request, prompts(1, 100), 0, 3072 + 101), "logprobs");
+  EXPECT_EQ(refused(request, prompts(1, 100, true), 0, 3072 + 101), "top_logprobs");
+  request.generate.max_tokens = 3072;  // of the request, where it is less than the context leaves
   EXPECT_EQ(refused(request, prompts(1, 100), 0, 100000), "");
-  request.generate.max_tokens = 4097;
+  request.generate.max_tokens = 3073;
   EXPECT_EQ(refused(request, prompts(1, 100), 0, 100000), "logprobs");
-  EXPECT_EQ(refused(request, prompts(1, 30000 - 4096), 0, 30000), "");
+  EXPECT_EQ(refused(request, prompts(1, 30000 - 3072), 0, 30000), "");
   // A stream sends them as they come, but that of a response repeats all at its end.
   request.stream = true;
   EXPECT_EQ(refused(request, prompts(1, 100, true), 0, 100000), "");
