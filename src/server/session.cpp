@@ -88,8 +88,11 @@ class Session : public std::enable_shared_from_this<Session> {
     for (const auto& [name, value] : headers) response.set(name, value);
     response.keep_alive(keep_alive());
     status_ = status;
-    if (status == 204) response.erase(http::field::content_type);
-    response.content_length(body.size());
+    if (status == 204) {  // has neither (RFC 9110, 8.6)
+      response.erase(http::field::content_type);
+    } else {
+      response.content_length(body.size());
+    }
     std::ostringstream text;
     text << response.base();
     if (body.size() < kOnePiece) {

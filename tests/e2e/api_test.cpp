@@ -239,6 +239,7 @@ TEST(ServeApi, OtherOriginsAreRefusedUnlessAllowed) {
   EXPECT_EQ(request(server.port(), "GET", "/v1/models", "", other).headers.count("access-control-allow-origin"), 0u);
   const HttpReply preflight = request(server.port(), "OPTIONS", "/v1/chat/completions", "", mine);
   EXPECT_EQ(preflight.status, 204);
+  EXPECT_FALSE(preflight.headers.contains("content-length"));
   EXPECT_THAT(preflight.headers.at("access-control-allow-headers"), HasSubstr("Authorization"));
   EXPECT_NE(request(server.port(), "OPTIONS", "/v1/chat/completions", "", other).status, 204);
   Headers asks = mine;
