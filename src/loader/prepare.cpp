@@ -81,10 +81,9 @@ Result<Description> describe_gguf(const std::string& path) {
 
 Result<int> choose_max_length(int requested, const model::ModelConfig& config) {
   if (requested == 0) return config.max_position_embeddings;
-  // Of one token no prompt has a reply, and no text has both of the tokens that embedders put around it.
-  if (requested < 2 || requested > config.max_length_limit) {
+  if (requested < 1 || requested > config.max_length_limit) {
     return invalid("a context of " + std::to_string(requested) +
-                       " tokens is not possible: this model's config allows 2 to " +
+                       " tokens is not possible: this model's config allows 1 to " +
                        std::to_string(config.max_length_limit),
                    "max_length");
   }
