@@ -13,10 +13,8 @@
 #include <utility>
 #include <vector>
 
-#include "chat/chat_template.h"
-#include "engine/engine.h"
+#include "generate/generator.h"
 #include "server/exchange.h"
-#include "tokenizer/tokenizer.h"
 
 namespace tenon::server {
 
