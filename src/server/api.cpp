@@ -288,6 +288,15 @@ void Api::complete(HttpRequest& request, const std::shared_ptr<Exchange>& exchan
         {ErrorCode::kInvalidArgument,
          "the model '" + options_.model_name + "' embeds texts and generates none: use /v1/embeddings", "model"});
   }
+  // First, so that nobody is told what to do about tools or reasoning of such a model.
+  if (what != Generates::kText && !served_.generator->has_chat_template()) {
+    return refuse(*exchange,
+                  {ErrorCode::kUnsupported,
+                   "the model '" + options_.model_name +
+                       "' has no chat template, without which it takes texts only: use /v1/completions, or start the "
+                       "server with --chat-template FILE",
+                   what == Generates::kChat ? "messages" : "input"});
+  }
   auto reader = [this, what](const std::string& text) -> Result<ParsedRequest> {
     TENON_ASSIGN(const Json body, parse_body(text));
     TENON_ASSIGN(ParsedRequest parsed, what == Generates::kText ? parse_completion_request(body, options_.defaults)

@@ -126,8 +126,13 @@ TEST(ServeApi, EmptyPromptText) {
 
 TEST(ServeApi, ChatWithoutATemplateIsRefused) {
   TinyServer server;
-  const Json body = {{"model", "tiny"}, {"messages", Json::array({{{"role", "user"}, {"content", "hi"}}})}};
-  EXPECT_THAT(message_of(post(server.port(), "/v1/chat/completions", body), 400), HasSubstr("chat template"));
+  Json body = {{"model", "tiny"}, {"messages", Json::array({{{"role", "user"}, {"content", "hi"}}})}};
+  EXPECT_THAT(message_of(post(server.port(), "/v1/chat/completions", body), 400), HasSubstr("--chat-template FILE"));
+  // Also with tools, for which a parser of calls would not help.
+  body["tools"] = Json::array({{{"type", "function"}, {"function", {{"name", "f"}}}}});
+  EXPECT_THAT(message_of(post(server.port(), "/v1/chat/completions", body), 400), HasSubstr("--chat-template FILE"));
+  EXPECT_EQ(error_of(post(server.port(), "/v1/responses", {{"model", "tiny"}, {"input", "hi"}}), 400)["param"],
+            "input");
 }
 
 TEST(ServeApi, TheKeyGuardsTheApi) {
