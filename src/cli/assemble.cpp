@@ -118,6 +118,9 @@ Status start_engine(Assembly& out, const ModelOptions& options, bool need_text, 
   engine.speculative_tokens = std::min(options.speculative_tokens, engine.max_batch_tokens);
   TENON_ASSIGN(engine.num_pages, choose_pages(options, executable, out.model.max_length));
   cut_context(out.model, engine.num_pages);
+  if (out.model.max_length < 2) {
+    return invalid("a context of 1 token holds no prompt with a reply: --max-length must be at least 2", "max_length");
+  }
   engine.max_length = out.model.max_length;
   TENON_ASSIGN(out.engine, engine::Engine::create(out.model.executable, engine, out.threads));
   if (need_text) add_generator(out);

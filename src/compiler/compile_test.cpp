@@ -9,6 +9,7 @@
 
 #include "compiler/passes/pass.h"
 #include "compiler/test_model.h"
+#include "tensor/dtype_test.h"
 
 namespace tenon::compiler {
 namespace {

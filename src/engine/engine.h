@@ -86,7 +86,8 @@ struct StepTokens {
 struct Stats {
   std::int64_t running = 0, waiting = 0, pages_used = 0, pages_total = 0;
   std::int64_t waiting_for_capacity = 0;  ///< of those waiting: the KV cache or the batch is full, not just the step
-  std::int64_t prompt_tokens = 0, generated_tokens = 0, steps = 0, preemptions = 0;
+  std::int64_t prompt_tokens = 0, steps = 0, preemptions = 0;
+  std::int64_t generated_tokens = 0;  ///< drawn; in a guess also those behind a stop string, which its subscriber drops
   std::int64_t requests_started = 0, requests_finished = 0, requests_cancelled = 0, requests_failed = 0;
   std::int64_t requests_timed_out = 0;
   std::int64_t prefix_cache_queries = 0, prefix_cache_hits = 0;    ///< prompt tokens, of requests that started

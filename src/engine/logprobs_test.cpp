@@ -33,6 +33,11 @@ struct Shape {
   std::int64_t pages;
 };
 
+void PrintTo(const Shape& s, std::ostream* out) {
+  *out << "extra_logits=" << s.extra_logits << ",batch=" << s.batch_size << ",chunk=" << s.chunk
+       << ",pages=" << s.pages;
+}
+
 class PromptLogprobs : public testing::TestWithParam<Shape> {};
 
 TEST_P(PromptLogprobs, AreTheOraclesBesideRequestsThatWantNone) {

@@ -36,6 +36,11 @@ struct Shape {
   bool prefix_cache;
 };
 
+void PrintTo(const Shape& s, std::ostream* out) {
+  *out << "batch=" << s.batch_size << ",guessed=" << s.speculative_tokens << ",pages=" << s.pages
+       << (s.prefix_cache ? ",prefix_cache" : "");
+}
+
 class Speculation : public testing::TestWithParam<Shape> {};
 
 TEST_P(Speculation, DrawsWhatIsDrawnWithout) {

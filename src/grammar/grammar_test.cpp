@@ -155,6 +155,24 @@ TEST(Grammar, WhiteSpaceOfASchemaIsBounded) {
   EXPECT_FALSE(push(*matcher(own), "[  "));
 }
 
+// As pydantic, OpenAPI and the JSON writers of some languages have them.
+TEST(Grammar, FormatsThatSayNothingOfTheTextAndLimitsThatAreFloats) {
+  const auto takes = [](const char* schema, std::string_view value) {
+    const auto m = matcher({.text = schema});
+    return m && push(*m, value);
+  };
+  EXPECT_TRUE(takes(R"({"type": "string", "format": "binary"})", "\"any text\""));
+  EXPECT_TRUE(takes(R"({"type": "object", "properties": {"format": {"type": "string", "format": "path"}}})",
+                    "{\"format\":\"/x\"}"));
+  EXPECT_TRUE(takes(R"({"type": "integer", "format": "int64"})", "12"));
+  EXPECT_FALSE(takes(R"({"type": "string", "format": "date"})", "\"any text\""));
+  EXPECT_FALSE(compiler()->compile({.text = R"({"type": "string", "format": "json-pointer"})"})) << "never in silence";
+  EXPECT_TRUE(takes(R"({"type": "string", "minLength": 2.0, "maxLength": 3e0})", "\"abc\""));
+  EXPECT_FALSE(takes(R"({"type": "string", "minLength": 2.0, "maxLength": 3e0})", "\"abcd\""));
+  EXPECT_FALSE(compiler()->compile({.text = R"({"type": "string", "minLength": 2.5})"}));
+  EXPECT_TRUE(takes(R"({"const": {"format": "binary"}})", R"({"format":"binary"})"));
+}
+
 TEST(Grammar, SchemasThatAreNone) {
   const auto c = compiler();
   for (const char* text : {"false", "[]", "7", "{"}) EXPECT_FALSE(c->compile({.text = text})) << text;

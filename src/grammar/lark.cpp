@@ -1,5 +1,8 @@
 #include "grammar/lark.h"
 
+#include <algorithm>
+#include <cmath>
+
 #include "base/json.h"
 
 namespace tenon::grammar {
@@ -21,6 +24,52 @@ Status check_patterns(const Json& schema) {
     TENON_TRY(check_patterns(value));
   }
   return {};
+}
+
+// A format that JSON Schema defines. Others, of OpenAPI or pydantic (int64, binary, path), tell a program what to do
+// with a text, but not what the text is like.
+bool is_defined(const Json& format) {
+  constexpr std::string_view kFormats[] = {"date-time",
+                                           "date",
+                                           "time",
+                                           "duration",
+                                           "email",
+                                           "idn-email",
+                                           "hostname",
+                                           "ipv4",
+                                           "ipv6",
+                                           "uri",
+                                           "iri",
+                                           "uri-reference",
+                                           "idn-hostname",
+                                           "iri-reference",
+                                           "uuid",
+                                           "uri-template",
+                                           "json-pointer",
+                                           "regex",
+                                           "relative-json-pointer"};
+  return std::ranges::find(kFormats, format.get_ref<const std::string&>()) != std::end(kFormats);
+}
+
+// The schema as the parser of grammars takes it: its limits are integers (2.0 is one), and of formats it refuses those
+// that it does not know.
+void simplify(Json& schema) {
+  if (!schema.is_structured()) return;
+  if (schema.is_object()) {
+    if (const auto format = schema.find("format");
+        format != schema.end() && format->is_string() && !is_defined(*format))
+      schema.erase(format);
+    for (const char* limit : {"minLength", "maxLength", "minItems", "maxItems", "minProperties", "maxProperties"}) {
+      const auto found = schema.find(limit);
+      if (found == schema.end() || !found->is_number_float()) continue;
+      const double x = found->get<double>();
+      if (x >= 0 && x <= 0x1p53 && x == std::trunc(x)) *found = static_cast<std::int64_t>(x);
+    }
+  }
+  for (auto& [key, value] : schema.items()) {
+    const bool is_value = key == "const" || key == "enum" || key == "default" || key == "examples";
+    if (!is_value || !schema.is_object()) simplify(value);
+  }
 }
 
 // A regular expression between slashes.
@@ -58,6 +107,7 @@ Result<std::string> bounded_schema(std::string_view schema) {
   if (json == true) json = Json::object();
   if (!json.is_object()) return invalid("a JSON schema is an object, true or false");
   TENON_TRY(check_patterns(json));
+  simplify(json);
   json["x-guidance"] = Json{{"whitespace_pattern", kWhitespace}};
   return json.dump(-1, ' ', false, Json::error_handler_t::replace);
 }

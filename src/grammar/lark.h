@@ -10,8 +10,9 @@
 namespace tenon::grammar {
 
 /// The text of a JSON schema with our options (white space between the parts of a value is bounded), which the client's
-/// own ("x-guidance") do not override. Refused: no JSON, no schema, a schema of which no value is one (false), a
-/// regular expression of more than kMaxRegex bytes in it.
+/// own ("x-guidance") do not override, without formats that JSON Schema does not define, and with integers for limits
+/// that are written as floats ("minLength": 2.0). Refused: no JSON, no schema, a schema of which no value is one
+/// (false), a regular expression of more than kMaxRegex bytes in it.
 Result<std::string> bounded_schema(std::string_view schema);
 
 /// Refused: more than kMaxRegex bytes.

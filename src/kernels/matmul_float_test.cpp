@@ -7,6 +7,7 @@
 
 #include "kernels/matmul_float_test.h"
 #include "tensor/blocks.h"
+#include "tensor/dtype_test.h"
 
 namespace tenon::kernels {
 namespace {

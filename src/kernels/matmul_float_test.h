@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cstring>
 #include <memory>
+#include <ostream>
 #include <random>
 #include <string>
 #include <vector>
@@ -19,6 +20,8 @@ struct Isa {
   const char* name;
   const MatmulPart* part;
 };
+
+inline void PrintTo(const Isa& isa, std::ostream* out) { *out << isa.name; }
 
 inline std::vector<Isa> isas() {
   std::vector<Isa> all = {{"portable", &portable_isa::kFloatMatmul}};

@@ -14,6 +14,7 @@
 
 #include "kernels/parts.h"
 #include "tensor/blocks.h"
+#include "tensor/dtype_test.h"
 
 namespace tenon::kernels {
 namespace {

@@ -13,6 +13,11 @@
 #include "sampler/philox.h"
 
 namespace tenon::sampler {
+
+static void PrintTo(const SamplingParams& p, std::ostream* out) {
+  *out << "temperature=" << p.temperature << ",top_k=" << p.top_k << ",top_p=" << p.top_p << ",min_p=" << p.min_p;
+}
+
 namespace {
 
 using testing::ElementsAre;

@@ -10,8 +10,8 @@ std::vector<generate::EncodedPrompt> prompts(std::size_t count, std::size_t toke
 }
 
 std::string refused(const ParsedRequest& request, const std::vector<generate::EncodedPrompt>& prompts,
-                    std::size_t form = 0) {
-  const auto checked = check_memory(request, prompts, form);
+                    std::size_t form = 0, std::int64_t context = 4096) {
+  const auto checked = check_memory(request, prompts, form, context);
   return checked ? "" : checked.error().param;
 }
 
@@ -69,6 +69,35 @@ TEST(AnswerLimits, LogprobsOfAnEcho) {
   EXPECT_EQ(refused(request, prompts(1, 8193)), "logprobs");
   request.logprobs = false;
   EXPECT_EQ(refused(request, prompts(1, 8193)), "");
+}
+
+TEST(AnswerLimits, LogprobsOfReplies) {
+  ParsedRequest request;
+  request.n = 128;
+  request.logprobs = true;
+  request.generate.sampling.top_logprobs = 7;
+  EXPECT_EQ(refused(request, prompts(1, 100), 0, 3072 + 100), "");
+  EXPECT_EQ(refused(request, prompts(1, 100), 0, 3072 + 101), "logprobs");
+  EXPECT_EQ(refused(request, prompts(1, 100, true), 0, 3072 + 101), "top_logprobs");
+  request.generate.max_tokens = 3072;  // of the request, where it is less than the context leaves
+  EXPECT_EQ(refused(request, prompts(1, 100), 0, 100000), "");
+  request.generate.max_tokens = 3073;
+  EXPECT_EQ(refused(request, prompts(1, 100), 0, 100000), "logprobs");
+  EXPECT_EQ(refused(request, prompts(1, 30000 - 3072), 0, 30000), "");
+  // A stream sends them as they come, but that of a response repeats all at its end.
+  request.stream = true;
+  EXPECT_EQ(refused(request, prompts(1, 100, true), 0, 100000), "");
+  request.response = {{"store", false}};
+  EXPECT_EQ(refused(request, prompts(1, 100, true), 0, 100000), "top_logprobs");
+  request.logprobs = false;
+  EXPECT_EQ(refused(request, prompts(1, 100, true), 0, 100000), "");
+}
+
+TEST(AnswerLimits, OneReplyMayHaveAllLogprobsOfALongContext) {
+  ParsedRequest request;
+  request.logprobs = true;
+  request.generate.sampling.top_logprobs = sampler::kMaxTopLogprobs;
+  EXPECT_EQ(refused(request, prompts(1, 10, true), 0, 131072), "");
 }
 
 }  // namespace

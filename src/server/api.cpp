@@ -68,8 +68,8 @@ std::string allowed_headers(const HttpRequest& request) {
 // The last tokens that are left of a longer prompt, as "truncate_prompt_tokens" has it.
 std::optional<std::int64_t> kept_tokens(const ParsedRequest& request, std::int64_t max_length) {
   if (request.truncate_prompt_tokens != -1) return request.truncate_prompt_tokens;
-  const std::int64_t reply = std::clamp<std::int64_t>(request.generate.max_tokens.value_or(1), 1, max_length - 1);
-  return max_length - reply;
+  const std::int64_t reply = std::max<std::int64_t>(request.generate.max_tokens.value_or(1), 1);
+  return std::max<std::int64_t>(max_length - reply, 1);
 }
 
 bool is_of_stored_response(const HttpRequest& request) {
@@ -77,7 +77,12 @@ bool is_of_stored_response(const HttpRequest& request) {
   return request.method == "GET" || request.method == "DELETE" || request.path.ends_with("/cancel");
 }
 
+bool is_compressed(const HttpRequest& request) {
+  return !request.body.empty() && !request.content_encoding.empty() && request.content_encoding != "identity";
+}
+
 Result<Json> parse_body(const std::string& body) {
+  if (body.empty()) return invalid("the request has no body: it must be a JSON object");
   return parse_json(body, "request body", {.max_bytes = body.size(), .max_depth = 64});
 }
 
@@ -213,6 +218,13 @@ Status Api::check_model(const Json& model) const {
 template <class T>
 void Api::read(HttpRequest& request, const std::shared_ptr<Exchange>& exchange,
                std::function<Result<T>(const std::string& body)> reader, std::function<Status(T)> then) {
+  if (is_compressed(request)) {
+    return refuse(*exchange, 415,
+                  {ErrorCode::kInvalidArgument,
+                   "a body with the header 'Content-Encoding: " + request.content_encoding.substr(0, 64) +
+                       "' is not read here: send it as it is, without the header"},
+                  {{"Accept-Encoding", "identity"}});
+  }
   auto answer = [exchange, then = std::move(then)](Result<T> out) {
     const Status done = out ? then(*std::move(out)) : Status(std::unexpected(std::move(out).error()));
     if (!done) refuse(*exchange, done.error());
@@ -275,6 +287,15 @@ void Api::complete(HttpRequest& request, const std::shared_ptr<Exchange>& exchan
         *exchange,
         {ErrorCode::kInvalidArgument,
          "the model '" + options_.model_name + "' embeds texts and generates none: use /v1/embeddings", "model"});
+  }
+  // First, so that nobody is told what to do about tools or reasoning of such a model.
+  if (what != Generates::kText && !served_.generator->has_chat_template()) {
+    return refuse(*exchange,
+                  {ErrorCode::kUnsupported,
+                   "the model '" + options_.model_name +
+                       "' has no chat template, without which it takes texts only: use /v1/completions, or start the "
+                       "server with --chat-template FILE",
+                   what == Generates::kChat ? "messages" : "input"});
   }
   auto reader = [this, what](const std::string& text) -> Result<ParsedRequest> {
     TENON_ASSIGN(const Json body, parse_body(text));

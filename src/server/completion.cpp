@@ -125,7 +125,7 @@ Status Completion::begin(const generate::Generator& generator, ParsedRequest req
   }
   TENON_TRY(check_context(generator, request.generate, prompts));
   TENON_ASSIGN(auto source, reply_source(request, prompts.front(), generator));
-  TENON_TRY(check_memory(request, prompts, source ? source->text.size() : 0));
+  TENON_TRY(check_memory(request, prompts, source ? source->text.size() : 0, generator.engine().options().max_length));
   if (!source) return start_choices(generator, request, prompts);
   form_ = source->param;
   // Compiling takes milliseconds, or seconds where the client wants to know: not on the I/O thread.
@@ -173,7 +173,7 @@ Status Completion::start_choices(const generate::Generator& generator, const Par
             chat::make_reply_parser(request.format, {request.tools, request.stream}, encoded.text, encoded.continued);
       }
       generate::GenerateRequest one = request.generate;
-      if (i > 0 && echoed_logprobs_ < 0) one.prompt_logprobs = -1;  // the first choice has them for all
+      if (i > 0) one.prompt_logprobs = -1;  // the first choice has them for all
       if (one.prompt_logprobs >= 0) choice.prompt_left = length;
       if (token_ids_ && i == 0) choice.prompt_token_ids = encoded.ids;
       choice.shows_prompt = token_ids_ && !identity_.chat;
@@ -195,6 +195,10 @@ Status Completion::start_choices(const generate::Generator& generator, const Par
 void Completion::on_delta(std::size_t index, generate::Delta delta) {
   if (choices_.empty() || !choices_[index].reply) return;  // hung up
   Choice& choice = choices_[index];
+  const bool first = index % static_cast<std::size_t>(n_) == 0;
+  if (echoed_logprobs_ >= 0 && !first && first_of_prompt(index).prompt_left > 0) {
+    return choice.held.push_back(std::move(delta));
+  }
   const bool last = delta.finish != FinishReason::kNone;
   const bool failed = last && delta.finish != FinishReason::kStop && delta.finish != FinishReason::kLength;
   if (stream_ && !failed) begin_stream();
@@ -203,7 +207,10 @@ void Completion::on_delta(std::size_t index, generate::Delta delta) {
   if (delta.completion_tokens > choice.completion_tokens) metrics_.token(choice.times, now, delta.queue_seconds);
   choice.completion_tokens = delta.completion_tokens;
   choice.cached_tokens = delta.cached_tokens;
+  const bool scores = choice.prompt_left > 0;
   keep_prompt(choice, std::move(delta.prompt_logprobs));
+  const bool scored = scores && choice.prompt_left <= 0;
+  if (scored) share_echo(index);
   if (token_ids_ && delta.token >= 0) choice.token_ids.push_back(delta.token);
   if (delta.logprobs) choice.logprobs.push_back(std::move(*delta.logprobs));
   if (last) {
@@ -219,7 +226,24 @@ void Completion::on_delta(std::size_t index, generate::Delta delta) {
   } else {
     keep(choice, delta);
   }
-  if (last && !choices_.empty() && running_ == 0) finish();
+  if (last && !choices_.empty() && running_ == 0) return finish();
+  if (scored) release(index);
+}
+
+// The logprobs of an echo, which the first choice of a prompt has, are those of the others too.
+void Completion::share_echo(std::size_t first) {
+  if (echoed_logprobs_ < 0) return;
+  for (std::size_t i = first + 1; i < first + static_cast<std::size_t>(n_); ++i) {
+    choices_[i].logprobs = choices_[first].logprobs;
+  }
+}
+
+// What came meanwhile of the others, which begin with them.
+void Completion::release(std::size_t first) {
+  for (std::size_t i = first + 1; i < first + static_cast<std::size_t>(n_) && !choices_.empty(); ++i) {
+    for (auto& delta : std::exchange(choices_[i].held, {})) on_delta(i, std::move(delta));
+    if (choices_.empty()) return;
+  }
 }
 
 // Each choice is counted here, once: at its last delta, or when nobody wants it any more.
@@ -414,7 +438,8 @@ void Completion::finish() {
                        .prompt_token_ids = shows_prompt ? first.prompt_token_ids : Json(),
                        .prompt_logprobs = shows_prompt ? first.prompt_logprobs : Json()});
     }
-    exchange_->respond(200, dump(reply_object(identity_, whole, usage())));
+    std::string body = dump(reply_object(identity_, std::move(whole), usage()));  // of which only the text is kept
+    exchange_->respond(200, std::move(body));
   }
   choices_.clear();
 }

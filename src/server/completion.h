@@ -42,6 +42,7 @@ class Completion : public std::enable_shared_from_this<Completion> {
     Json prompt_logprobs = nullptr;               ///< the same
     bool shows_prompt = false;                    ///< a chunk is to have prompt_token_ids
     std::int64_t prompt_left = 0;                 ///< tokens of the prompt whose logprobs are to come
+    std::vector<generate::Delta> held = {};       ///< until those of an echo, which the first choice has, are there
     std::int64_t max_tokens = 0;                  ///< that it might have
     std::int64_t completion_tokens = 0;
     std::int64_t cached_tokens = 0;
@@ -57,6 +58,8 @@ class Completion : public std::enable_shared_from_this<Completion> {
                        const std::vector<generate::EncodedPrompt>& prompts);
   void begin_stream();
   void on_delta(std::size_t index, generate::Delta delta);
+  void share_echo(std::size_t first);
+  void release(std::size_t first);
   void end(std::size_t index, const char* reason);
   void abandon();
   chat::ReplyParts take_parts(Choice& choice, const generate::Delta& delta);

@@ -4,12 +4,11 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <algorithm>
-#include <condition_variable>
-#include <deque>
-#include <mutex>
+#include <map>
 #include <sstream>
 #include <string_view>
+
+#include "server/test_support.h"
 
 namespace tenon::server {
 namespace {
@@ -17,101 +16,6 @@ namespace {
 using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::Not;
-
-// One token a byte.
-class Bytes final : public tokenizer::Tokenizer {
- public:
-  Result<std::vector<std::int32_t>> encode(std::string_view text, bool) const override {
-    return std::vector<std::int32_t>(text.begin(), text.end());
-  }
-  Result<std::string> decode(std::span<const std::int32_t> ids, bool) const override {
-    std::string text;
-    for (const auto id : ids) text += static_cast<char>(id);
-    return text;
-  }
-  std::optional<std::int32_t> token_to_id(std::string_view) const override { return std::nullopt; }
-  std::optional<std::string> id_to_token(std::int32_t id) const override {
-    return std::string(1, static_cast<char>(id));
-  }
-  bool is_special(std::int32_t) const override { return false; }
-  std::int32_t vocab_size() const override { return 128; }
-};
-
-class Template final : public chat::ChatTemplate {
- public:
-  Result<std::string> render(const chat::RenderInput&, std::int64_t) const override { return std::string("prompt"); }
-};
-
-// The test plays the engine thread.
-class FakeEngine final : public engine::Engine {
- public:
-  Result<std::vector<engine::RequestId>> submit_all(std::vector<engine::Submission> submissions) override {
-    most_at_once = std::max(most_at_once, submissions.size());
-    std::vector<engine::RequestId> ids;
-    for (auto& submission : submissions) {
-      if (submission.request.prompt.size() > kMaxLength) return fail(ErrorCode::kTooLong, "too long", "prompt");
-    }
-    for (auto& submission : submissions) {
-      sinks.push_back(std::move(submission.sink));
-      ids.push_back(sinks.size());
-    }
-    return ids;
-  }
-  void cancel(engine::RequestId id) override { cancelled.push_back(id); }
-  void finish(engine::RequestId) override {}
-  void drain() override {}
-  engine::Stats stats() const override { return {}; }
-  const engine::Options& options() const override { return options_; }
-
-  void emit(std::size_t request, std::string_view text, engine::FinishReason finish = engine::FinishReason::kStop) {
-    for (const char c : text) send(request, {.id = request + 1, .token = c});
-    send(request, {.id = request + 1, .finish = finish});
-  }
-  void send(std::size_t request, const engine::TokenEvent& event) { (*sinks[request])({&event, 1}); }
-
-  static constexpr int kMaxLength = 100000;
-  std::vector<std::shared_ptr<engine::Sink>> sinks;
-  std::vector<engine::RequestId> cancelled;
-  std::size_t most_at_once = 0;
-
- private:
-  engine::Options options_{.max_length = kMaxLength};
-};
-
-class FakeExchange final : public Exchange {
- public:
-  void respond(int code, std::string text, std::string, Headers) override { status = code, body = std::move(text); }
-  void begin_events() override { begun = true; }
-  void send_event(const std::string& data, const std::string&) override { events.push_back(data); }
-  void end_events() override { ended = true; }
-  void on_hang_up(std::function<void()> f) override { hang_up = std::move(f); }
-  void post(std::function<void()> f) override {
-    if (!deferred) return f();
-    const std::lock_guard lock(mutex_);
-    posted_.push_back(std::move(f));
-    any_.notify_one();
-  }
-  // Runs what is posted next, as the I/O thread does.
-  void run_posted() {
-    std::unique_lock lock(mutex_);
-    any_.wait(lock, [this] { return !posted_.empty(); });
-    const auto next = std::move(posted_.front());
-    posted_.pop_front();
-    lock.unlock();
-    next();
-  }
-
-  int status = 0;
-  std::string body;
-  std::vector<std::string> events;
-  bool begun = false, ended = false, deferred = false;
-  std::function<void()> hang_up;
-
- private:
-  std::mutex mutex_;
-  std::condition_variable any_;
-  std::deque<std::function<void()>> posted_;
-};
 
 class CompletionTest : public testing::Test {
  protected:
@@ -401,7 +305,70 @@ TEST_F(CompletionTest, WhatFillsTheMemoryIsRefused) {
   request_.prompts.assign(200, {std::string("a")});
   request_.structure = {.kind = grammar::Kind::kRegex, .text = std::string(200000, 'a')};
   EXPECT_FALSE(Completion::start(generator, request_, {.chat = false}, {}, exchange_, metrics_));
+  request_.structure.reset();
+  request_.prompts.assign(1, {std::string("a")});
+  request_.logprobs = true;
+  request_.n = 3;
+  request_.generate.sampling.top_logprobs = 20;
+  const auto long_replies = Completion::start(generator, request_, {.chat = false}, {}, exchange_, metrics_);
+  ASSERT_FALSE(long_replies);
+  EXPECT_EQ(long_replies.error().param, "logprobs");
   EXPECT_TRUE(engine_->sinks.empty());
+}
+
+// What an event of the engine has of a prompt's next tokens.
+std::vector<sampler::TokenLogprobs> scores(std::size_t count) {
+  return std::vector<sampler::TokenLogprobs>(count, {.logprob = -1, .top = {{'x', -0.5f}}});
+}
+
+// The prompt "abc" is scored once for all choices, whose replies may come before its logprobs.
+TEST_F(CompletionTest, AnEchoIsScoredOnce) {
+  for (const bool stream : {false, true}) {
+    *engine_ = FakeEngine(), exchange_ = std::make_shared<FakeExchange>();
+    const generate::Generator generator(
+        {.engine = engine_, .tokenizer = std::make_shared<Bytes>(), .eos_token_ids = {}});
+    ParsedRequest request;
+    request.prompts.push_back({std::string("abc")});
+    request.n = 3, request.stream = stream, request.echo = request.logprobs = true;
+    request.generate.sampling.top_logprobs = request.generate.prompt_logprobs = 1;
+    ASSERT_TRUE(Completion::start(generator, request, {.chat = false}, {}, exchange_, metrics_));
+    EXPECT_THAT(engine_->prompt_logprobs, ElementsAre(1, -1, -1));
+    const auto token = [](std::size_t choice, char c) {
+      return engine::TokenEvent{.id = choice + 1, .token = c, .logprobs = sampler::TokenLogprobs{.logprob = -2}};
+    };
+    engine_->send(1, token(1, 'q'));
+    engine_->send(0, {.id = 1, .prompt_logprobs = scores(1)});
+    engine_->send(1, {.id = 2, .finish = engine::FinishReason::kStop});
+    EXPECT_TRUE(exchange_->events.empty() || !stream) << "the prompt comes first";
+    engine_->send(0, {.id = 1, .prompt_logprobs = scores(1)});
+    engine_->send(2, token(2, 'r'));
+    engine_->send(2, {.id = 3, .finish = engine::FinishReason::kStop});
+    engine_->send(0, token(0, 'p'));
+    engine_->send(0, {.id = 1, .finish = engine::FinishReason::kStop});
+    std::map<int, std::string> texts;
+    std::map<int, Json> logprobs;
+    const auto take = [&](const Json& choice) {
+      texts[choice["index"]] += choice["text"].get<std::string>();
+      for (const auto& [key, list] : choice["logprobs"].items()) {
+        for (const Json& one : list) logprobs[choice["index"]][key].push_back(one);
+      }
+    };
+    if (!stream) {
+      ASSERT_EQ(exchange_->status, 200);
+      const Json body = Json::parse(exchange_->body);
+      for (const Json& choice : body["choices"]) take(choice);
+    }
+    for (const std::string& event : exchange_->events) {
+      if (event != "[DONE]") take(Json::parse(event)["choices"][0]);
+    }
+    for (int i = 0; i < 3; ++i) {
+      const std::string own = {"pqr"[i]};
+      EXPECT_EQ(texts[i], "abc" + own);
+      EXPECT_EQ(logprobs[i]["tokens"], Json({"a", "b", "c", own}));
+      EXPECT_EQ(logprobs[i]["token_logprobs"], Json({nullptr, -1.0, -1.0, -2.0}));
+      EXPECT_EQ(logprobs[i]["text_offset"], Json({0, 1, 2, 3}));
+    }
+  }
 }
 
 TEST_F(CompletionTest, AHangUpCancelsEveryChoice) {
@@ -455,6 +422,18 @@ TEST_F(CompletionTest, EveryChoiceIsCountedOnceHoweverItEnds) {
   EXPECT_EQ(ended("\"abort\""), 2);
   EXPECT_EQ(value(metrics_, "request_generation_tokens_count"), 7);
   EXPECT_EQ(value(metrics_, "request_params_n_count"), 3);
+}
+
+TEST_F(CompletionTest, GeneratedTokensAreThoseOfTheUsage) {
+  request_.generate.stop = {"b"};
+  start(false);
+  // A guess of the engine's brings several at once, and some behind the stop string.
+  const std::vector<engine::TokenEvent> events = {
+      {.id = 1, .token = 'a'}, {.id = 1, .token = 'b'}, {.id = 1, .token = 'c'}};
+  (*engine_->sinks[0])(events);
+  EXPECT_EQ(Json::parse(exchange_->body)["usage"]["completion_tokens"], 2);
+  EXPECT_EQ(value(metrics_, "generation_tokens_total"), 2);
+  EXPECT_EQ(value(metrics_, "request_generation_tokens_sum"), 2);
 }
 
 // Of /v1/responses: the items without what differs from one time to another.

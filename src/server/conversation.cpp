@@ -100,6 +100,10 @@ Status parse_messages(Fields& fields, chat::RenderInput& out) {
     if (!message.is_object()) return wrong("messages", "must hold objects");
     const auto role = message.find("role");
     if (role == message.end() || !role->is_string()) return wrong("messages", "has a message without a 'role'");
+    if (const auto call = message.find("function_call"); call != message.end() && !call->is_null()) {
+      return unsupported("'messages' has a 'function_call', which no template shows: send it as 'tool_calls'",
+                         "messages");
+    }
     if (message.contains("content")) {
       if (message["content"].is_null() && *role != "assistant") {
         return wrong("messages", "has a message of the role " + role->dump() + " whose 'content' is null");

@@ -51,6 +51,14 @@ TEST(Conversation, ARefusalIsWhatTheAssistantSaid) {
   EXPECT_EQ(refused_param(messages(R"([{"role": "assistant", "content": [{"type": "refusal"}]}])")), "messages");
 }
 
+TEST(Conversation, ACallOfTheOldKindIsNotLostInSilence) {
+  EXPECT_EQ(refused_param(messages(R"([{"role": "assistant", "content": null,
+                                        "function_call": {"name": "f", "arguments": "{}"}}])")),
+            "messages");
+  EXPECT_EQ(input(messages(R"([{"role": "assistant", "content": "a", "function_call": null}])")).messages[0]["content"],
+            "a");
+}
+
 TEST(Conversation, ADeveloperIsTheSystemWhereTheTemplateKnowsNone) {
   const Json request = messages(R"([{"role": "developer", "content": "d"}, {"role": "user", "content": "u"}])");
   EXPECT_EQ(input(request).messages[0], Json({{"role", "system"}, {"content", "d"}}));

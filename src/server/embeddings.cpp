@@ -102,6 +102,9 @@ Result<ParsedEmbeddings> parse_embeddings_request(const Json& body, bool allow_u
   constexpr std::int64_t kMost = std::numeric_limits<std::int32_t>::max();
   TENON_TRY(fields.integer("dimensions", 1, kMost, out.embed.dimensions));
   TENON_TRY(fields.integer("truncate_prompt_tokens", -1, kMost, out.embed.truncate_prompt_tokens));
+  // vLLM's, where they ask for nothing.
+  TENON_TRY(fields.only("add_special_tokens", {true}));
+  TENON_TRY(fields.only("priority", {0}));
   TENON_TRY(fields.no_others());
   TENON_TRY(parse_input(input, out.embed.inputs));
   return out;

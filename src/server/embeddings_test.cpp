@@ -36,6 +36,9 @@ TEST(EmbeddingsRequest, Options) {
   EXPECT_TRUE(parsed->base64);
   EXPECT_EQ(parsed->embed.dimensions, 64);
   EXPECT_EQ(parsed->embed.truncate_prompt_tokens, -1);
+  EXPECT_TRUE(parse(R"({"model": "m", "input": "a", "add_special_tokens": true, "priority": 0})"));
+  EXPECT_EQ(error(R"({"model": "m", "input": "a", "add_special_tokens": false})").param, "add_special_tokens");
+  EXPECT_EQ(error(R"({"model": "m", "input": "a", "priority": 1})").param, "priority");
   const auto plain = parse(R"({"model": "m", "input": "a", "encoding_format": null, "dimensions": null})");
   ASSERT_TRUE(plain);
   EXPECT_FALSE(plain->base64);

@@ -13,9 +13,10 @@ struct HttpRequest {
   std::string path;  ///< without the query
   std::string body;
   std::string authorization;
-  std::string origin;               ///< of a browser; empty: none
-  std::string wanted_headers = {};  ///< that a browser asks leave for, before a request; empty: none
-  std::string request_id;           ///< the client's x-request-id; empty: none
+  std::string origin;                 ///< of a browser; empty: none
+  std::string wanted_headers = {};    ///< that a browser asks leave for, before a request; empty: none
+  std::string request_id;             ///< the client's x-request-id; empty: none
+  std::string content_encoding = {};  ///< of the body; empty: none
 };
 
 /// All members are called on the I/O thread, post() on any. After the client hung up every call is harmless.

@@ -19,6 +19,20 @@ inline std::unexpected<Error> wrong(const char* name, const std::string& what) {
   return invalid("'" + std::string(name) + "' " + what, name);
 }
 
+/// A whole number, also one that is written as a float (2.0), as the JSON writers of some languages do; none: it is no
+/// such number, or beyond int64.
+inline std::optional<std::int64_t> whole_number(const Json& value) {
+  if (value.is_number_float()) {
+    const double x = value.get<double>();
+    if (!(x >= -0x1p63 && x < 0x1p63) || x != std::trunc(x)) return std::nullopt;
+    return static_cast<std::int64_t>(x);
+  }
+  if (!value.is_number_integer()) return std::nullopt;
+  // A uint64 beyond int64 would wrap.
+  if (value.is_number_unsigned() && value.get<std::uint64_t>() > std::uint64_t{INT64_MAX}) return std::nullopt;
+  return value.get<std::int64_t>();
+}
+
 // Reads a body's fields; null counts as absent, as in OpenAI's clients.
 class Fields {
  public:
@@ -55,15 +69,14 @@ class Fields {
   Status integer(const char* name, std::int64_t low, std::int64_t high, T& out) {
     const Json* value = find(name);
     if (!value) return {};
-    if (!value->is_number_integer()) return wrong(name, "must be an integer");
-    // A uint64 beyond int64 would wrap.
-    const bool huge = value->is_number_unsigned() && value->get<std::uint64_t>() > std::uint64_t{INT64_MAX};
-    const std::int64_t x = huge ? 0 : value->get<std::int64_t>();
-    if (huge || x < low || x > high) {
+    const auto x = whole_number(*value);
+    const bool is_cut = value->is_number_float() && value->get<double>() != std::trunc(value->get<double>());
+    if (!value->is_number() || is_cut) return wrong(name, "must be an integer");
+    if (!x || *x < low || *x > high) {
       return wrong(
           name, "must be between " + std::to_string(low) + " and " + std::to_string(high) + ", not " + value->dump());
     }
-    out = static_cast<T>(x);
+    out = static_cast<T>(*x);
     return {};
   }
 
@@ -113,10 +126,11 @@ class Fields {
 
 inline Status parse_ids(const Json& list, const char* name, std::vector<std::int32_t>& out) {
   for (const Json& id : list) {
-    if (!id.is_number_integer() || id < 0 || id > std::numeric_limits<std::int32_t>::max()) {
+    const auto number = whole_number(id);
+    if (!number || *number < 0 || *number > std::numeric_limits<std::int32_t>::max()) {
       return wrong(name, "must hold token ids: integers that are not negative");
     }
-    out.push_back(id);
+    out.push_back(static_cast<std::int32_t>(*number));
   }
   return {};
 }

@@ -58,6 +58,11 @@ Metrics::Metrics(std::string prefix, std::string model)
                   .Name(prefix_ + ":request_success_total")
                   .Help("Ended replies by finish reason; abort: the client hung up, or the server ended")
                   .Register(*registry_);
+  generated_ = &prometheus::BuildCounter()
+                    .Name(prefix_ + ":generation_tokens_total")
+                    .Help("Tokens generated")
+                    .Register(*registry_)
+                    .Add({{"model_name", model_}});
   for (const char* reason : {"stop", "length", "abort", "error"}) count(reason, 0);  // so that their rates are known
 }
 
@@ -68,6 +73,7 @@ void Metrics::count(const char* reason, int replies) {
 }
 
 void Metrics::token(ReplyTimes& times, TimePoint now, double queue_seconds) {
+  generated_->Increment();
   if (!times.first_token) {
     const double seconds = seconds_between(times.begin, now);
     times.first_token = now;
@@ -127,7 +133,6 @@ std::string Metrics::text(const engine::Stats& s) const {
     families.back().metric[0].gauge.value = static_cast<double>(s.pages_used) / static_cast<double>(s.pages_total);
   }
   add(Type::Counter, "prompt_tokens_total", "Prompt tokens, computed or found in the prefix cache", s.prompt_tokens);
-  add(Type::Counter, "generation_tokens_total", "Tokens generated", s.generated_tokens);
   add(Type::Counter, "num_preemptions_total", "Requests preempted", s.preemptions);
   add(Type::Counter, "prefix_cache_queries_total", "Prompt tokens looked up in the prefix cache",
       s.prefix_cache_queries);

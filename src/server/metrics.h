@@ -49,6 +49,8 @@ class Metrics {
   prometheus::Histogram *first_token_, *between_tokens_, *per_token_, *end_to_end_, *queue_, *prefill_, *decode_,
       *inference_, *prompt_tokens_, *generation_tokens_, *longest_, *n_, *max_tokens_;
   prometheus::Family<prometheus::Counter>* success_;
+  /// Of replies: the engine's own count has those that it drew in a guess behind a stop string, too.
+  prometheus::Counter* generated_;
 };
 
 }  // namespace tenon::server

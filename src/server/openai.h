@@ -84,7 +84,8 @@ Json tool_call(const chat::ReplyPart& call, const std::string& id, int index = -
 /// What a later chunk adds to a call: {"index", "function": {"arguments"}}.
 Json more_arguments(const chat::ReplyPart& part, int index);
 
-Json reply_object(const ReplyIdentity& identity, const std::vector<ChoiceJson>& choices, Usage usage);
+/// `choices` is taken: the logprobs of long replies are too large to be there twice.
+Json reply_object(const ReplyIdentity& identity, std::vector<ChoiceJson> choices, Usage usage);
 /// The first chunk of a choice of a chat stream, which carries the role.
 Json first_chunk(const ReplyIdentity& identity, int index, std::optional<Usage> so_far = {},
                  Json prompt_token_ids = nullptr);

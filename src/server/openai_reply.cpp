@@ -64,23 +64,24 @@ Json more_arguments(const chat::ReplyPart& part, int index) {
   return {{"index", index}, {"function", {{"arguments", part.text}}}};
 }
 
-Json reply_object(const ReplyIdentity& identity, const std::vector<ChoiceJson>& choices, Usage usage) {
+Json reply_object(const ReplyIdentity& identity, std::vector<ChoiceJson> choices, Usage usage) {
   Json out = envelope(identity, identity.chat ? "chat.completion" : "text_completion");
   out["choices"] = Json::array();
-  for (const ChoiceJson& from : choices) {
+  for (ChoiceJson& from : choices) {
     Json choice = {{"index", from.index}};
     if (identity.chat) {
       const bool only_calls = from.text.empty() && !from.tool_calls.empty();
-      Json& message = choice["message"] = {{"role", "assistant"}, {"content", from.text}, {"refusal", nullptr}};
+      Json& message =
+          choice["message"] = {{"role", "assistant"}, {"content", std::move(from.text)}, {"refusal", nullptr}};
       if (only_calls) message["content"] = nullptr;
-      if (!from.reasoning.empty()) message["reasoning_content"] = from.reasoning;
-      if (!from.tool_calls.empty()) message["tool_calls"] = from.tool_calls;
+      if (!from.reasoning.empty()) message["reasoning_content"] = std::move(from.reasoning);
+      if (!from.tool_calls.empty()) message["tool_calls"] = std::move(from.tool_calls);
     } else {
-      choice["text"] = from.text;
+      choice["text"] = std::move(from.text);
     }
-    choice["logprobs"] = from.logprobs;
+    choice["logprobs"] = std::move(from.logprobs);
     choice["finish_reason"] = reason(from.finish_reason);
-    choice["stop_reason"] = from.stop_reason;
+    choice["stop_reason"] = std::move(from.stop_reason);
     add_ids(out, choice, identity, from);
     out["choices"].push_back(std::move(choice));
   }

@@ -329,10 +329,11 @@ Result<ParsedRequest> parse_responses_request(const Json& body, const RequestDef
     const Json* value = fields.find(name);
     return value ? *value : otherwise;
   };
+  const auto number = [](std::optional<std::int64_t> x) { return x ? Json(*x) : Json(); };
   const Json plain = shown(defaults);
   parsed->response = {{"background", false},
                       {"instructions", instructions},
-                      {"max_output_tokens", given("max_output_tokens", nullptr)},
+                      {"max_output_tokens", number(parsed->generate.max_tokens)},
                       {"max_tool_calls", nullptr},
                       {"metadata", given("metadata", Json::object())},
                       {"parallel_tool_calls", parsed->parallel_tool_calls},
@@ -346,7 +347,7 @@ Result<ParsedRequest> parse_responses_request(const Json& body, const RequestDef
                       {"text", std::move(text)},
                       {"tool_choice", given("tool_choice", "auto")},
                       {"tools", std::move(tools)},
-                      {"top_logprobs", given("top_logprobs", 0)},
+                      {"top_logprobs", std::max(parsed->generate.sampling.top_logprobs, 0)},
                       {"top_p", given("top_p", plain.value("top_p", Json(1.0)))},
                       {"truncation", "disabled"},
                       {"user", given("user", nullptr)}};

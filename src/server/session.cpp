@@ -23,6 +23,9 @@ using boost::system::error_code;
 // A reader that lets this much pile up has stopped reading.
 constexpr std::size_t kMaxUnsent = std::size_t{4} << 20;
 
+// A body of fewer bytes is sent together with its headers.
+constexpr std::size_t kOnePiece = std::size_t{16} << 10;
+
 class Session;
 
 bool same_letters(std::string_view a, std::string_view b) {
@@ -78,23 +81,26 @@ class Session : public std::enable_shared_from_this<Session> {
                             [self = shared_from_this()](error_code ec, std::size_t) { self->on_header(ec); });
   }
 
-  void respond(int status, const std::string& body, const std::string& content_type, const Exchange::Headers& headers) {
-    http::response<http::string_body> response{static_cast<http::status>(status), version_};
+  void respond(int status, std::string body, const std::string& content_type, const Exchange::Headers& headers) {
+    http::response<http::empty_body> response{static_cast<http::status>(status), version_};
     response.set(http::field::content_type, content_type);
     for (const auto& [name, value] : common_) response.set(name, value);
     for (const auto& [name, value] : headers) response.set(name, value);
     response.keep_alive(keep_alive());
     status_ = status;
-    if (status == 204) response.erase(http::field::content_type);
-    if (head_) {
-      response.content_length(body.size());
+    if (status == 204) {  // has neither (RFC 9110, 8.6)
+      response.erase(http::field::content_type);
     } else {
-      response.body() = body;
-      response.prepare_payload();
+      response.content_length(body.size());
     }
     std::ostringstream text;
-    text << response;
-    send(text.str());
+    text << response.base();
+    if (body.size() < kOnePiece) {
+      send(text.str() + (head_ ? "" : body));
+    } else {  // no copy of it
+      send(text.str());
+      if (!head_) send(std::move(body));
+    }
     finish();
   }
 
@@ -168,6 +174,7 @@ class Session : public std::enable_shared_from_this<Session> {
     out.origin = std::string(request[http::field::origin]);
     out.wanted_headers = std::string(request[http::field::access_control_request_headers]);
     out.request_id = std::string(request["X-Request-Id"]);
+    out.content_encoding = std::string(request[http::field::content_encoding]);
     out.body = std::move(request.body());
     begin();
     common_ = context_->api->common_headers(out);
@@ -352,7 +359,7 @@ class Session : public std::enable_shared_from_this<Session> {
 };
 
 void SessionExchange::respond(int status, std::string body, std::string content_type, Headers headers) {
-  if (auto session = session_.lock()) session->respond(status, body, content_type, headers);
+  if (auto session = session_.lock()) session->respond(status, std::move(body), content_type, headers);
 }
 void SessionExchange::begin_events() {
   if (auto session = session_.lock()) session->begin_events();

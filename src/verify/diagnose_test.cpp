@@ -94,6 +94,8 @@ struct Case {
   const char* first = "model.layers.0.self_attn";
 };
 
+void PrintTo(const Case& c, std::ostream* out) { *out << c.golden << ": " << c.kind; }
+
 std::vector<Case> cases() {
   const char *mlp = "model.layers.0.mlp", *embed = "model.embed_tokens";
   return {

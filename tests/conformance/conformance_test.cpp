@@ -9,6 +9,9 @@
 #include "verify/conformance/specimen.h"
 
 namespace tenon::verify {
+
+static void PrintTo(const ConformanceCheck& check, std::ostream* out) { *out << check.name; }
+
 namespace {
 
 namespace fs = std::filesystem;

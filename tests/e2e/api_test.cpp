@@ -79,7 +79,7 @@ TEST(ServeApi, BadJsonIsPlaced) {
   TinyServer server;
   EXPECT_THAT(message_of(request(server.port(), "POST", "/v1/completions", "{\"model\": \"tiny\",\n oops}"), 400),
               HasSubstr("line 2"));
-  message_of(request(server.port(), "POST", "/v1/completions"), 400);  // no body
+  EXPECT_THAT(message_of(request(server.port(), "POST", "/v1/completions"), 400), HasSubstr("has no body"));
   message_of(request(server.port(), "POST", "/v1/completions", "[]"), 400);
   message_of(request(server.port(), "POST", "/v1/completions", "{\"model\": \"\xff\xfe\"}"), 400);
   message_of(request(server.port(), "POST", "/v1/completions", std::string("{\"a\": \0}", 8)), 400);
@@ -126,8 +126,13 @@ TEST(ServeApi, EmptyPromptText) {
 
 TEST(ServeApi, ChatWithoutATemplateIsRefused) {
   TinyServer server;
-  const Json body = {{"model", "tiny"}, {"messages", Json::array({{{"role", "user"}, {"content", "hi"}}})}};
-  EXPECT_THAT(message_of(post(server.port(), "/v1/chat/completions", body), 400), HasSubstr("chat template"));
+  Json body = {{"model", "tiny"}, {"messages", Json::array({{{"role", "user"}, {"content", "hi"}}})}};
+  EXPECT_THAT(message_of(post(server.port(), "/v1/chat/completions", body), 400), HasSubstr("--chat-template FILE"));
+  // Also with tools, for which a parser of calls would not help.
+  body["tools"] = Json::array({{{"type", "function"}, {"function", {{"name", "f"}}}}});
+  EXPECT_THAT(message_of(post(server.port(), "/v1/chat/completions", body), 400), HasSubstr("--chat-template FILE"));
+  EXPECT_EQ(error_of(post(server.port(), "/v1/responses", {{"model", "tiny"}, {"input", "hi"}}), 400)["param"],
+            "input");
 }
 
 TEST(ServeApi, TheKeyGuardsTheApi) {
@@ -239,6 +244,7 @@ TEST(ServeApi, OtherOriginsAreRefusedUnlessAllowed) {
   EXPECT_EQ(request(server.port(), "GET", "/v1/models", "", other).headers.count("access-control-allow-origin"), 0u);
   const HttpReply preflight = request(server.port(), "OPTIONS", "/v1/chat/completions", "", mine);
   EXPECT_EQ(preflight.status, 204);
+  EXPECT_FALSE(preflight.headers.contains("content-length"));
   EXPECT_THAT(preflight.headers.at("access-control-allow-headers"), HasSubstr("Authorization"));
   EXPECT_NE(request(server.port(), "OPTIONS", "/v1/chat/completions", "", other).status, 204);
   Headers asks = mine;

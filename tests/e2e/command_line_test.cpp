@@ -207,6 +207,7 @@ TEST_F(BadModel, ATemplateThatBeginsToThinkMakesReasoning) {
 
 TEST(CommandLine, AContextLongerThanTheModels) {
   EXPECT_THAT(failure(model_dir(), {"--max-length", "100000"}), AllOf(HasSubstr("100000"), HasSubstr("512")));
+  EXPECT_THAT(failure(model_dir(), {"--max-length", "1"}), HasSubstr("--max-length must be at least 2"));
 }
 
 // An option that may be repeated takes one value each time: the model may follow it.

@@ -127,7 +127,7 @@ TEST(ServeCompletions, StopStringsEndTheReplyBeforeThem) {
     EXPECT_EQ(stream ? streamed(reply).finish_reason : reply.json()["choices"][0]["finish_reason"].get<std::string>(),
               "stop");
   }
-  EXPECT_LT(server.metric("tenon:generation_tokens_total"), 200);  // the engine stopped, too
+  EXPECT_LT(server.metric("tenon:iteration_tokens_total_sum"), 200);  // the engine stopped, too
 }
 
 TEST(ServeCompletions, StopTokensEndTheReply) {

@@ -93,7 +93,7 @@ HttpReply Connection::read(bool head) {
       std::ranges::transform(name, name.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
       reply.headers[name] = field.substr(std::min(field.size(), colon + 2));
     }
-    if (head || reply.status == 100) {
+    if (head || reply.status == 100 || reply.status == 204) {
       reply.complete = true;
     } else if (reply.headers.contains("transfer-encoding")) {
       for (;;) {

@@ -142,6 +142,42 @@ TEST(Echo, BeginsWithThePromptsText) {
   EXPECT_EQ(joined(post(server.port(), "/v1/completions", body)).at(0)["text"], "Once upon a time" + text);
 }
 
+// The prompt is scored once for all choices, each of which is what it is without the others.
+TEST(Echo, ChoicesShareThePromptsScores) {
+  TinyServer server;
+  Json body = text_body("Once upon a time, there was a little girl", 6);
+  body["temperature"] = 1;
+  body["seed"] = 3;
+  body["logprobs"] = 2;
+  const Json plain = whole(server, "/v1/completions", [&] {
+    Json several = body;
+    several["n"] = 4;
+    return several;
+  }());
+  body["echo"] = true;
+  const Json alone = whole(server, "/v1/completions", body)["choices"][0];
+  body["n"] = 4;
+  const Json echo = whole(server, "/v1/completions", body);
+  EXPECT_EQ(echo["choices"][0], alone);
+  EXPECT_EQ(echo["usage"]["completion_tokens"], 24);
+  body["stream"] = true;
+  const auto streamed = joined(post(server.port(), "/v1/completions", body));
+  const std::size_t scored = alone["logprobs"]["tokens"].size() - 6;
+  for (int i = 0; i < 4; ++i) {
+    const Json& choice = echo["choices"][static_cast<std::size_t>(i)];
+    const Json& own = plain["choices"][static_cast<std::size_t>(i)];
+    EXPECT_EQ(choice["text"], body["prompt"].get<std::string>() + own["text"].get<std::string>());
+    for (const char* list : {"tokens", "token_logprobs", "top_logprobs"}) {
+      const Json& all = choice["logprobs"][list];
+      ASSERT_EQ(all.size(), scored + 6) << list;
+      for (std::size_t at = 0; at < scored; ++at) EXPECT_EQ(all[at], alone["logprobs"][list][at]) << list << at;
+      for (std::size_t at = 0; at < 6; ++at) EXPECT_EQ(all[scored + at], own["logprobs"][list][at]) << list << at;
+    }
+    EXPECT_EQ(streamed.at(i)["text"], choice["text"]);
+    EXPECT_EQ(streamed.at(i)["logprobs"], choice["logprobs"]);
+  }
+}
+
 // Each token's offset is where its text begins in the choice's text, where it has any: <s> has none, and the first word
 // none of the space that its token begins with.
 TEST(Echo, OffsetsIndexTheText) {

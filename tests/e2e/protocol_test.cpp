@@ -140,6 +140,19 @@ TEST(ServeProtocol, ChunkedBodies) {
   EXPECT_EQ(connection.read().status, 200);
 }
 
+TEST(ServeProtocol, CompressedBodiesAreRefusedByName) {
+  TinyServer server;
+  const auto encoded = [&](const char* encoding) {
+    return request(server.port(), "POST", "/v1/completions", completion(false).dump(),
+                   {{"Content-Encoding", encoding}});
+  };
+  const HttpReply reply = encoded("gzip");
+  EXPECT_EQ(reply.status, 415);
+  EXPECT_EQ(reply.headers.at("accept-encoding"), "identity");
+  EXPECT_THAT(reply.json()["error"]["message"].get<std::string>(), HasSubstr("Content-Encoding: gzip"));
+  EXPECT_EQ(encoded("identity").status, 200);
+}
+
 TEST(ServeProtocol, AHugeBodyIsRefused) {
   TinyServer server;
   const std::string body(std::size_t{20} << 20, ' ');
