@@ -89,7 +89,8 @@ struct Weight {
 
   void decode() {
     values.resize(static_cast<std::size_t>(n * k));
-    for (std::int64_t i = 0; i < n; ++i) tensor::to_float(dtype, bytes.data() + i * row_bytes, k, values.data() + i * k);
+    for (std::int64_t i = 0; i < n; ++i)
+      tensor::to_float(dtype, bytes.data() + i * row_bytes, k, values.data() + i * k);
   }
 };
 

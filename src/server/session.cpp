@@ -4,6 +4,7 @@
 #include <boost/asio/write.hpp>
 #include <boost/beast/core.hpp>
 #include <boost/beast/http.hpp>
+#include <ctime>
 #include <deque>
 #include <optional>
 #include <sstream>
@@ -22,6 +23,15 @@ using boost::system::error_code;
 
 // A reader that lets this much pile up has stopped reading.
 constexpr std::size_t kMaxUnsent = std::size_t{4} << 20;
+
+// Of now, as every answer of a server with a clock has it (RFC 9110, 6.6.1).
+std::string date() {
+  const std::time_t now = std::time(nullptr);
+  std::tm utc{};
+  ::gmtime_r(&now, &utc);
+  char text[32];
+  return {text, std::strftime(text, sizeof text, "%a, %d %b %Y %H:%M:%S GMT", &utc)};
+}
 
 // A body of fewer bytes is sent together with its headers.
 constexpr std::size_t kOnePiece = std::size_t{16} << 10;
@@ -83,6 +93,7 @@ class Session : public std::enable_shared_from_this<Session> {
 
   void respond(int status, std::string body, const std::string& content_type, const Exchange::Headers& headers) {
     http::response<http::empty_body> response{static_cast<http::status>(status), version_};
+    response.set(http::field::date, date());
     response.set(http::field::content_type, content_type);
     for (const auto& [name, value] : common_) response.set(name, value);
     for (const auto& [name, value] : headers) response.set(name, value);
@@ -106,6 +117,7 @@ class Session : public std::enable_shared_from_this<Session> {
 
   void begin_events() {
     http::response<http::empty_body> response{http::status::ok, version_};
+    response.set(http::field::date, date());
     response.set(http::field::content_type, "text/event-stream; charset=utf-8");
     response.set(http::field::cache_control, "no-cache");
     for (const auto& [name, value] : common_) response.set(name, value);

@@ -2,6 +2,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cmath>
+#include <ctime>
+
 #include "server_process.h"
 
 namespace tenon::e2e {
@@ -23,6 +26,21 @@ TEST(ServeProtocol, AConnectionServesRequestAfterRequest) {
     EXPECT_TRUE(reply.complete);
     connection.send(http_text("GET", "/health"));
     EXPECT_EQ(connection.read().status, 200);
+  }
+}
+
+TEST(ServeProtocol, EveryAnswerSaysWhenItWasMade) {
+  TinyServer server;
+  Connection connection(server.port());
+  for (const std::string& request :
+       {http_text("GET", "/health"), http_text("POST", "/v1/completions", completion(true).dump()),
+        http_text("GET", "/nothing"), std::string("no HTTP at all\r\n\r\n")}) {
+    connection.send(request);
+    const HttpReply reply = connection.read();
+    ASSERT_TRUE(reply.headers.contains("date")) << reply.status;
+    std::tm utc{};
+    ASSERT_NE(strptime(reply.headers.at("date").c_str(), "%a, %d %b %Y %H:%M:%S GMT", &utc), nullptr);
+    EXPECT_LE(std::abs(std::difftime(std::time(nullptr), timegm(&utc))), 60) << reply.headers.at("date");
   }
 }
 
