@@ -30,8 +30,8 @@ namespace tenon::kernels {
 
 /// One K block of a panel times one block of rows.
 struct FloatTile {
-  const std::byte*
-      weights;  ///< [k][kPanel] floats, [k / 2][kPanel][2] bfloat16, Fp8Group[k / 128] or CodedChunk[k / 64]
+  /// [k][kPanel] floats, [k / 2][kPanel][2] bfloat16, Fp8Group[k / 128] or CodedChunk[k / 64]
+  const std::byte* weights;
   const std::byte* activations;  ///< [k][row_block] floats or [k / 2][row_block][2] bfloat16
   std::int64_t k;                ///< even for bfloat16 weights, whole groups of FP8
   std::int64_t row_block;
