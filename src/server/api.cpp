@@ -155,6 +155,12 @@ void Api::handle(HttpRequest request, const std::shared_ptr<Exchange>& exchange)
                   {ErrorCode::kPermissionDenied, "missing or wrong API key; send 'Authorization: Bearer KEY'"},
                   {{"WWW-Authenticate", "Bearer"}});
   }
+  if (!may_ask(request)) {
+    return refuse(*exchange, 403,
+                  {ErrorCode::kPermissionDenied,
+                   "a web page of another origin may not use this server; start it with --allowed-origins and the "
+                   "page's origin, or with --api-key"});
+  }
   const Route* other_method = nullptr;
   for (const Route& route : kRoutes) {
     if (request.path != route.path) continue;
@@ -187,6 +193,12 @@ bool Api::authorized(const HttpRequest& request) const {
   bool matches = false;
   for (const std::string& key : options_.api_keys) matches |= key_matches(request.authorization, key);
   return matches;
+}
+
+// A browser sends what any page asks for, and withholds only the answer. Where no key is needed, that is work for all.
+bool Api::may_ask(const HttpRequest& request) const {
+  return request.origin.empty() || request.method != "POST" || request.same_origin || !options_.api_keys.empty() ||
+         allows_origin(request.origin);
 }
 
 bool Api::allows_origin(const std::string& origin) const {

@@ -38,6 +38,7 @@ class Api {
 
  private:
   bool authorized(const HttpRequest& request) const;
+  bool may_ask(const HttpRequest& request) const;
   bool allows_origin(const std::string& origin) const;
   Status check_model(const Json& model) const;
   enum class Generates : std::uint8_t { kText, kChat, kResponse };

@@ -14,6 +14,7 @@ struct HttpRequest {
   std::string body;
   std::string authorization;
   std::string origin;                 ///< of a browser; empty: none
+  bool same_origin = false;           ///< the browser's page is from this server
   std::string wanted_headers = {};    ///< that a browser asks leave for, before a request; empty: none
   std::string request_id;             ///< the client's x-request-id; empty: none
   std::string content_encoding = {};  ///< of the body; empty: none

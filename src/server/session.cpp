@@ -184,6 +184,9 @@ class Session : public std::enable_shared_from_this<Session> {
     out.path = path_of({request.target().data(), request.target().size()});
     out.authorization = std::string(request[http::field::authorization]);
     out.origin = std::string(request[http::field::origin]);
+    // What a browser says of the page, which no page can set (behind a proxy the Host may be another), or seen here.
+    out.same_origin =
+        request["Sec-Fetch-Site"] == "same-origin" || out.origin == "http://" + std::string(request[http::field::host]);
     out.wanted_headers = std::string(request[http::field::access_control_request_headers]);
     out.request_id = std::string(request["X-Request-Id"]);
     out.content_encoding = std::string(request[http::field::content_encoding]);

@@ -237,6 +237,21 @@ TEST(ServeApi, OtherOriginsAreRefusedUnlessAllowed) {
     TinyServer server;
     EXPECT_EQ(request(server.port(), "GET", "/v1/models", "", mine).headers.count("access-control-allow-origin"), 0u);
     EXPECT_EQ(request(server.port(), "OPTIONS", "/v1/models", "", mine).status, 405);
+    const auto asked = [&](const Headers& headers) {
+      return request(server.port(), "POST", "/v1/completions", kCompletion.dump(), headers);
+    };
+    const HttpReply refused = asked(mine);
+    EXPECT_EQ(refused.status, 403) << "the page could not read the answer, but made the server work";
+    EXPECT_THAT(refused.body, HasSubstr("--allowed-origins"));
+    EXPECT_EQ(asked({{"Origin", "null"}}).status, 403);
+    EXPECT_EQ(asked({{"Origin", "https://mine.example"}, {"Sec-Fetch-Site", "same-origin"}}).status, 200);
+    EXPECT_EQ(asked({{"Origin", "http://localhost"}}).status, 200) << "as the Host of the request";
+    EXPECT_EQ(asked({}).status, 200);
+  }
+  {
+    TinyServer server(false, {"--allowed-origins", "https://mine.example"});
+    EXPECT_EQ(request(server.port(), "POST", "/v1/completions", kCompletion.dump(), mine).status, 200);
+    EXPECT_EQ(request(server.port(), "POST", "/v1/completions", kCompletion.dump(), other).status, 403);
   }
   TinyServer server(false, {"--allowed-origins", "https://mine.example", "--api-key", "k"});
   EXPECT_EQ(request(server.port(), "GET", "/v1/models", "", mine).headers.at("access-control-allow-origin"),
