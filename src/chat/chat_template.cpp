@@ -51,8 +51,11 @@ std::unexpected<Error> not_continued(const std::string& why) {
 
 class MinijinjaTemplate final : public ChatTemplate {
  public:
-  MinijinjaTemplate(Handle handle, Json special_tokens, bool reads_content)
-      : handle_(std::move(handle)), special_tokens_(std::move(special_tokens)), reads_content_(reads_content) {}
+  MinijinjaTemplate(Handle handle, Json special_tokens, std::string_view source)
+      : handle_(std::move(handle)),
+        special_tokens_(std::move(special_tokens)),
+        reads_content_(source.contains("content")),
+        reads_xml_tools_(source.contains("xml_tools")) {}
 
   Result<std::string> render(const RenderInput& input, std::int64_t now) const override {
     return input.continue_final_message ? render_open(input, now) : render_closed(input, now);
@@ -90,6 +93,8 @@ class MinijinjaTemplate final : public ChatTemplate {
     for (const auto& [name, value] : input.kwargs.items()) variables[name] = value;
     variables["messages"] = input.messages;
     variables["tools"] = input.tools;
+    // SmolLM3's name for them. The other one that it reads, python_tools, asks for calls in Python code.
+    if (reads_xml_tools_ && !input.kwargs.contains("xml_tools")) variables["xml_tools"] = input.tools;
     variables["add_generation_prompt"] = input.add_generation_prompt;
     // What a client sent may hold broken UTF-8 if it was built by hand; it must not throw here.
     const std::string text = variables.dump(-1, ' ', false, Json::error_handler_t::replace);
@@ -104,6 +109,7 @@ class MinijinjaTemplate final : public ChatTemplate {
   Handle handle_;
   Json special_tokens_;
   bool reads_content_;
+  bool reads_xml_tools_;
 };
 
 }  // namespace
@@ -117,7 +123,7 @@ Result<std::shared_ptr<const ChatTemplate>> ChatTemplate::create(std::string_vie
   TENON_TRY(rust::check(tenon_template_create(source.data(), source.size(), &handle, error.out()), error,
                         "cannot use the model's chat template"));
   return std::make_shared<MinijinjaTemplate>(Handle(handle), special_tokens.is_null() ? Json::object() : special_tokens,
-                                             source.contains("content"));
+                                             source);
 }
 
 }  // namespace tenon::chat

@@ -13,7 +13,7 @@ namespace tenon::chat {
 
 struct RenderInput {
   Json messages = Json::array();  ///< OpenAI messages
-  Json tools = nullptr;           ///< array, or null for none
+  Json tools = nullptr;           ///< array, or null for none; also what templates that read xml_tools find there
   bool add_generation_prompt = true;
   /// The text ends where that of the last message does, so that the reply goes on with it; without a generation prompt.
   bool continue_final_message = false;

@@ -71,6 +71,15 @@ Status check_nothing_lost(const ChatTemplate& chat_template, const RenderInput& 
 
 }  // namespace
 
+bool shows_tools(const ChatTemplate& chat_template) {
+  RenderInput input{.messages = Json::parse(R"([{"role": "user", "content": "a question"}])")};
+  const auto without = chat_template.render(input, 0);
+  input.tools = Json::parse(R"([{"type": "function", "function": {"name": "f", "description": "does it",
+    "parameters": {"type": "object", "properties": {"x": {"type": "string", "description": "what"}}}}}])");
+  const auto with = chat_template.render(input, 0);
+  return !with || !without || *with != *without;
+}
+
 Result<std::string> render_whole(const ChatTemplate& chat_template, const RenderInput& input, std::int64_t now) {
   auto prompt = chat_template.render(input, now);
   if (prompt) {

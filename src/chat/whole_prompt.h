@@ -16,4 +16,7 @@ namespace tenon::chat {
 /// tools' outputs (which are written in many ways).
 Result<std::string> render_whole(const ChatTemplate& chat_template, const RenderInput& input, std::int64_t now);
 
+/// Whether tools make a difference to a prompt: the model learns of them. True also where that cannot be tried.
+bool shows_tools(const ChatTemplate& chat_template);
+
 }  // namespace tenon::chat

@@ -49,6 +49,20 @@ TEST(WholePrompt, CallsThatMakeNoDifferenceAreAnError) {
       << "the template needs them";
 }
 
+TEST(WholePrompt, ToolsAreShownOrNot) {
+  const auto shows = [](const char* source) { return shows_tools(**ChatTemplate::create(source, nullptr)); };
+  EXPECT_FALSE(shows("{{ messages[0].content }}<tool_call>"));
+  EXPECT_TRUE(shows("{{ messages[0].content }}{{ tools | tojson }}"));
+  EXPECT_TRUE(shows("{{ messages[0].content }}{% if xml_tools %}{{ xml_tools[0].function.name }}{% endif %}"))
+      << "SmolLM3's name for them";
+  EXPECT_TRUE(shows("{% if not tools %}{{ raise_exception('none') }}{% endif %}"));
+}
+
+TEST(WholePrompt, AClientsOwnToolsComeFirst) {
+  const auto chat_template = ChatTemplate::create("{{ xml_tools }}", nullptr);
+  EXPECT_EQ((*chat_template)->render({.tools = {1}, .kwargs = {{"xml_tools", "mine"}}}, 0).value_or(""), "mine");
+}
+
 TEST(WholePrompt, NoCallsAreNotLost) {
   for (const char* none : {"null", "[]"}) {
     const Json messages = Json::parse(std::string(R"([{"role": "assistant", "content": "a", "tool_calls": )") + none +

@@ -5,6 +5,7 @@
 
 #include "base/log.h"
 #include "chat/reply_parser.h"
+#include "chat/whole_prompt.h"
 #include "cli/cli.h"
 #include "cli/validators.h"
 #include "server/server.h"
@@ -76,8 +77,11 @@ Result<server::RequestDefaults> request_defaults(const ServeOptions& options, co
 }
 
 // What the user says, else the architecture, else the markers in the chat template's source.
-Result<chat::ReplyFormat> reply_format(const ServeOptions& options, const loader::LoadedModel& model) {
-  const chat::ReplyFormat found = chat::format_of_template(model.text.chat_template);
+Result<chat::ReplyFormat> reply_format(const ServeOptions& options, const Assembly& assembly) {
+  const loader::LoadedModel& model = assembly.model;
+  chat::ReplyFormat found = chat::format_of_template(model.text.chat_template);
+  const bool shown = assembly.chat_template == nullptr || chat::shows_tools(*assembly.chat_template);
+  if (!shown) found.tools.clear();
   const auto choose = [](const std::string& option, const std::string& declared, const std::string& of_template) {
     if (option == "none") return std::string();
     if (option != "auto") return option;
@@ -89,6 +93,11 @@ Result<chat::ReplyFormat> reply_format(const ServeOptions& options, const loader
   if (!format.tools.empty() && !chat::is_tool_format(format.tools)) {
     return invalid("there is no tool call parser '" + format.tools +
                    "'; there are hermes, llama3_json, mistral, gemma and harmony");
+  }
+  if (!shown && !format.tools.empty()) {
+    TENON_LOG_WARN(
+        "the chat template does not show the 'tools' of a request to the model: it calls them only where it is "
+        "forced to, or told of them in a message");
   }
   if (!format.reasoning.empty() && !chat::is_reasoning_format(format.reasoning)) {
     return invalid("there is no reasoning parser '" + format.reasoning + "'; there are qwen3 and harmony");
@@ -115,7 +124,7 @@ Status serve(const ServeOptions& options) {
   defaults.allow_unknown_fields = options.allow_unknown_fields;
   defaults.template_reads_effort = assembly.model.text.chat_template.contains("reasoning_effort");
   defaults.template_reads_documents = assembly.model.text.chat_template.contains("documents");
-  TENON_ASSIGN(const auto format, reply_format(options, assembly.model));
+  TENON_ASSIGN(const auto format, reply_format(options, assembly));
   return server->run({.generator = assembly.generator, .embedder = assembly.embedder},
                      {.model_name = name,
                       .max_length = assembly.model.max_length,

@@ -295,7 +295,8 @@ Status parse_tools(Fields& fields, ParsedRequest& out, chat::RenderInput& input)
   if (choice && *choice == "none") return {};
   if (out.format.tools.empty()) {
     return unsupported(
-        "'tools' cannot be used: the chat template does not say how this model writes tool calls; the "
+        "'tools' cannot be used: the chat template does not show them, or does not say how this model writes calls; "
+        "the "
         "server can be started with --tool-call-parser",
         "tools");
   }

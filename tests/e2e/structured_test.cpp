@@ -2,6 +2,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <fstream>
 #include <future>
 #include <regex>
 
@@ -169,6 +170,24 @@ void expect_weather(const Json& function) {
   EXPECT_EQ(arguments.size(), 2U) << function;
   EXPECT_TRUE(arguments.is_object() && arguments.value("city", Json()).is_string()) << function;
   EXPECT_THAT((std::vector<Json>{"C", "F"}), testing::Contains(arguments.value("unit", Json()))) << function;
+}
+
+TEST(Structured, ToolsThatTheTemplateDoesNotShowAreRefusedUnlessAParserIsNamed) {
+  const TempDir dir;
+  const std::string path = dir.path() / "template.jinja";
+  std::ofstream(path) << "{% for m in messages %}{{ m.content }}{% endfor %}<tool_call></tool_call>";
+  Json body = chat_body(1);
+  body["tools"] = {tool("weather", kWeather)};
+  {
+    TinyServer server(true, {"--chat-template", path});
+    const HttpReply reply = post(server.port(), "/v1/chat/completions", body);
+    EXPECT_EQ(reply.status, 400);
+    EXPECT_THAT(reply.body, HasSubstr("'tools' cannot be used"));
+    EXPECT_THAT(server.process().err(), testing::Not(HasSubstr("does not show the 'tools'")));
+  }
+  TinyServer server(true, {"--chat-template", path, "--tool-call-parser", "hermes"});
+  EXPECT_EQ(post(server.port(), "/v1/chat/completions", body).status, 200);
+  EXPECT_THAT(server.process().err(), HasSubstr("does not show the 'tools' of a request"));
 }
 
 class ForcedCall : public testing::TestWithParam<const char*> {};
