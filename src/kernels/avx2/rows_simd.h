@@ -14,6 +14,7 @@ namespace tenon::kernels::avx2_isa {
 struct Simd {
   using F = __m256;
   static constexpr int kWidth = 8;
+  static constexpr bool kDots = false;  ///< products of bfloat16 pairs, as portable/attention_dot_tile.h wants them
 
   static F zero() { return _mm256_setzero_ps(); }
   static F set1(float x) { return _mm256_set1_ps(x); }

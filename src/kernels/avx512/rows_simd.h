@@ -13,6 +13,7 @@ namespace tenon::kernels::avx512_isa {
 struct Simd {
   using F = __m512;
   static constexpr int kWidth = 16;
+  static constexpr bool kDots = true;  ///< products of bfloat16 pairs, as portable/attention_dot_tile.h wants them
 
   static F zero() { return _mm512_setzero_ps(); }
   static F set1(float x) { return _mm512_set1_ps(x); }
@@ -91,6 +92,32 @@ struct Simd {
   }
   static void store_bf16_n(std::uint16_t* p, F x, int n) {
     _mm256_mask_storeu_epi16(p, first(n), _mm512_cvtepi32_epi16(round_bf16(x)));
+  }
+
+  /// kWidth pairs of bfloat16.
+  using Pairs = __m512i;
+  static Pairs no_pairs() { return _mm512_setzero_si512(); }
+  static Pairs set1_pair(std::uint32_t pair) { return _mm512_set1_epi32(static_cast<int>(pair)); }
+  static Pairs load_pairs(const std::uint16_t* p) { return _mm512_loadu_si512(p); }
+  /// The first n pairs (at most kWidth, or all), zeros beyond; memory beyond is not touched.
+  static Pairs load_pairs_n(const std::uint16_t* p, int n) {
+    return _mm512_maskz_loadu_epi32(static_cast<__mmask16>(below(n)), p);
+  }
+  /// sum + a's first * b's first + a's second * b's second, pair by pair. Denormals count as zero.
+  static F dot(F sum, Pairs a, Pairs b) {
+    return _mm512_dpbf16_ps(sum, reinterpret_cast<__m512bh>(a), reinterpret_cast<__m512bh>(b));
+  }
+  /// Pairs of an element of a and the same of b: of every first four of eight elements, and of every last four.
+  static Pairs zip_low(Pairs a, Pairs b) { return _mm512_unpacklo_epi16(a, b); }
+  static Pairs zip_high(Pairs a, Pairs b) { return _mm512_unpackhi_epi16(a, b); }
+  /// Four lanes of a, four of b, the next four of a, …: the first kWidth of these, and the last.
+  static F quads_low(F a, F b) {
+    const __m512i places = _mm512_setr_epi32(0, 1, 2, 3, 16, 17, 18, 19, 4, 5, 6, 7, 20, 21, 22, 23);
+    return _mm512_permutex2var_ps(a, places, b);
+  }
+  static F quads_high(F a, F b) {
+    const __m512i places = _mm512_setr_epi32(8, 9, 10, 11, 24, 25, 26, 27, 12, 13, 14, 15, 28, 29, 30, 31);
+    return _mm512_permutex2var_ps(a, places, b);
   }
 
   /// A sum of floats in float64, lane by lane.

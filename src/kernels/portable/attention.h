@@ -1,18 +1,19 @@
 // Paged attention and the KV cache's writer, written once over a Simd (rows_simd.h of each ISA's folder); attention.cpp
 // of each folder instantiates them.
 //
-// Each query row walks the pages that it sees, in order: scores in float32 (keys widened, the query as it is: rounding
-// it to bfloat16 for vdpbf16ps would save a fifth of the time of a prefill and add a fifth to the error), scale,
-// softcap, mask, one rescale of the online softmax (Milakov and Gimelshein, 2018), then probabilities times values in
-// float32. All steps of a row depend on that row and its pages only (attention_tile.h), so grouping rows into tiles and
-// items changes no bit. A slot that the row does not see may hold anything, NaN included: its score is replaced and its
-// value is never touched.
+// Each query row walks the pages that it sees, in order: scores (in float32, or sums of bfloat16 products where the CPU
+// has them, attention_dot_tile.h), scale, softcap, mask, one rescale of the online softmax (Milakov and Gimelshein,
+// 2018), all in float32, then probabilities times values. All steps of a row depend on that row and its pages only
+// (attention_tile.h), so grouping rows into tiles and items changes no bit. A slot that the row does not see may hold
+// anything, NaN included: its score is replaced and its value is never touched.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
+#include <type_traits>
 
 #include "kernels/parts.h"
+#include "kernels/portable/attention_dot_tile.h"
 #include "kernels/portable/attention_items.h"
 #include "kernels/portable/attention_tile.h"
 
@@ -111,8 +112,11 @@ class AttentionKernels {
   /// One item. Its query rows are numbered by token, then head.
   template <class Kv>
   class Item {
-    using Tile = AttentionTile<S, Kv>;
+    static constexpr bool kDots = S::kDots && std::is_same_v<Kv, Bf16Kv<S>>;
+    using Tile = std::conditional_t<kDots, AttentionDotTile<S>, AttentionTile<S, Kv>>;
     using Element = typename Kv::Element;
+    using Query = typename Tile::Query;
+    using Weight = typename Tile::Weight;
 
    public:
     Item(const AttentionTask& task, const AttentionScratch& layout, const Pages& pages, float* scratch,
@@ -130,6 +134,7 @@ class AttentionKernels {
           scores_(scratch + layout.scores),
           maxima_(scratch + layout.maxima),
           totals_(scratch + layout.totals),
+          queries_(scratch + layout.queries),
           table_(task.batch->page_table.data() + std::int64_t{block.row} * task.batch->max_pages),
           page_bytes_(pages.bytes),
           key_offset_(pages.keys + std::int64_t{kv_head} * layer_.key_dim * kPage),
@@ -141,6 +146,9 @@ class AttentionKernels {
         maxima_[r] = task_.sinks != nullptr ? task_.sinks[head(r)] : kLowest;
         totals_[r] = task_.sinks != nullptr ? 1.0f : 0.0f;
         for (std::int64_t d = 0; d < stride_; d += kWidth) S::store(sums_ + r * stride_ + d, S::zero());
+      }
+      if constexpr (kDots) {
+        for (int r = 0; r < rows_; ++r) Tile::round_query(given_query(r), layer_.key_dim, rounded_query(r));
       }
       const int last_page = last_seen(rows_ - 1) / kPage;
       for (int page = first_seen(0) / kPage; page <= last_page; ++page) walk(page, page < last_page ? page + 1 : -1);
@@ -167,6 +175,19 @@ class AttentionKernels {
       return slot < kPage ? slot : kPage;
     }
 
+    const float* given_query(int r) const {
+      return task_.q + (block_.token + r / heads_) * task_.ldq + std::int64_t{head(r)} * layer_.key_dim;
+    }
+    Query* rounded_query(int r) const { return reinterpret_cast<Query*>(queries_) + std::int64_t{r} * layer_.key_dim; }
+    const Query* query(int r) const {
+      if constexpr (kDots) {
+        return rounded_query(r);
+      } else {
+        return given_query(r);
+      }
+    }
+    const Weight* weights(int r) const { return reinterpret_cast<const Weight*>(scores_ + r * kPage); }
+
     const Element* elements(int page) const {
       return reinterpret_cast<const Element*>(task_.pages + table_[page] * page_bytes_);
     }
@@ -190,11 +211,8 @@ class AttentionKernels {
     }
 
     void tile(int begin, int rows, int page, const Element* next) {
-      const float* q[kTileRows];
-      for (int r = 0; r < rows; ++r) {
-        q[r] = task_.q + (block_.token + (begin + r) / heads_) * task_.ldq +
-               std::int64_t{head(begin + r)} * layer_.key_dim;
-      }
+      const Query* q[kTileRows];
+      for (int r = 0; r < rows; ++r) q[r] = query(begin + r);
       const Element* keys = elements(page) + key_offset_;
       Tile::scores(rows, q, keys, layer_.key_dim, slot_end(begin + rows - 1, page),
                    next == nullptr ? nullptr : next + key_offset_, scores_);
@@ -208,6 +226,8 @@ class AttentionKernels {
         common_begin = row_begin > common_begin ? row_begin : common_begin;
         common_end = row_end < common_end ? row_end : common_end;
       }
+      common_begin = (common_begin + Tile::kKeyStep - 1) / Tile::kKeyStep * Tile::kKeyStep;
+      common_end = common_end / Tile::kKeyStep * Tile::kKeyStep;
       if (common_begin >= common_end) common_begin = common_end = kPage;
       float* sums = sums_ + begin * stride_;
       const Element* values = elements(page) + value_offset_;
@@ -216,14 +236,14 @@ class AttentionKernels {
           const int row_begin = slot_begin(begin + r, page);
           const int row_end = slot_end(begin + r, page);
           Tile::add_values(1,
-                           {scores_ + r * kPage, values, layer_.value_dim, row_begin > from ? row_begin : from,
+                           {weights(r), values, layer_.value_dim, row_begin > from ? row_begin : from,
                             row_end < to ? row_end : to, nullptr},
                            sums + r * stride_, stride_);
         }
       };
       if (common_begin > 0) add_each(0, common_begin);
       Tile::add_values(rows,
-                       {scores_, values, layer_.value_dim, common_begin, common_end,
+                       {weights(0), values, layer_.value_dim, common_begin, common_end,
                         next == nullptr ? nullptr : next + value_offset_},
                        sums, stride_);
       if (common_end < kPage) add_each(common_end, kPage);
@@ -272,8 +292,7 @@ class AttentionKernels {
 #pragma GCC unroll 16
       for (int v = 0; v < vectors; ++v) {
         const F p = visible(S::exp(S::sub(s[v], S::set1(maximum))), v, 0.0f);
-        S::store(scores + v * kWidth, p);
-        total = S::add(total, p);
+        total = S::add(total, Tile::store_weights(reinterpret_cast<Weight*>(scores) + v * kWidth, p));
       }
       if (maximum != maxima_[r]) rescale(r, maximum);
       totals_[r] += S::sum(total);
@@ -296,7 +315,7 @@ class AttentionKernels {
       float* out = task_.out + (block_.token + r / heads_) * task_.ldo + std::int64_t{head(r)} * layer_.value_dim;
       for (int d = 0; d < layer_.value_dim; d += 2 * kWidth) {
         F ordered[2];
-        Kv::in_order(S::div(S::load(sums + d), total), S::div(S::load(sums + d + kWidth), total), ordered);
+        Tile::in_order(S::div(S::load(sums + d), total), S::div(S::load(sums + d + kWidth), total), ordered);
         store_up_to(out + d, ordered[0], layer_.value_dim - d);
         store_up_to(out + d + kWidth, ordered[1], layer_.value_dim - d - kWidth);
       }
@@ -323,6 +342,7 @@ class AttentionKernels {
     float* const scores_;
     float* const maxima_;
     float* const totals_;
+    float* const queries_;
     const std::int32_t* const table_;
     const std::int64_t page_bytes_;
     const std::int64_t key_offset_;

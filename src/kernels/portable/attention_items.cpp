@@ -75,7 +75,8 @@ AttentionScratch::AttentionScratch(const AttentionTask& task) : stride(round_up(
   scores = round_up(rows * stride, 16);
   maxima = scores + kTileRows * tensor::kPageTokens;
   totals = maxima + round_up(rows, 16);
-  floats = totals + round_up(rows, 16);
+  queries = totals + round_up(rows, 16);
+  floats = queries + round_up(rows * layer_of(task).key_dim / 2, 16);
 }
 
 std::int64_t attention_items(const AttentionTask& task) { return AttentionItems(task).count(); }

@@ -35,13 +35,15 @@ struct TokenBlock {
 TokenBlock token_block(const AttentionTask& task, const AttentionItems& items, std::int64_t index);
 
 /// For one item, each 64-byte aligned: the running sums [rows][stride], the tile's scores, the softmax's maximum and
-/// sum. Room for the largest item of any batch, so that its size can be asked once.
+/// sum, the queries rounded to bfloat16 [rows][key_dim]. Room for the largest item of any batch, so that its size can
+/// be asked once.
 struct AttentionScratch {
   std::int64_t stride = 0;  ///< value_dim rounded up to 32
   std::int64_t sums = 0;    ///< offsets in floats
   std::int64_t scores = 0;
   std::int64_t maxima = 0;
   std::int64_t totals = 0;
+  std::int64_t queries = 0;
   std::int64_t floats = 0;
 
   explicit AttentionScratch(const AttentionTask& task);

@@ -72,34 +72,65 @@ struct F32Kv {
   static std::int64_t key_at(int d, int slot) { return d * tensor::kPageTokens + slot; }
 };
 
+/// f.operator()<rows>(), for 1 <= rows <= kTileRows.
+template <class Function>
+void with_rows(int rows, Function f) {
+  switch (rows) {
+    case 1:
+      return f.template operator()<1>();
+    case 2:
+      return f.template operator()<2>();
+    case 3:
+      return f.template operator()<3>();
+    case 4:
+      return f.template operator()<4>();
+    case 5:
+      return f.template operator()<5>();
+    default:
+      return f.template operator()<6>();
+  }
+}
+
+/// Vectors of keys or of value dims that a tile holds beside its rows in registers.
+template <class S>
+inline constexpr int kTileColumns = S::kWidth == 16 ? 4 : 2;
+
+/// Fetches `count` elements of the block that is wanted next (or null), from `offset`. Into the second-level cache:
+/// there the machine can wait for far more lines at once (twice the speed, measured).
+template <class Element>
+[[gnu::always_inline]] inline void fetch_block(const Element* next, std::int64_t offset, int count) {
+  constexpr int kCacheLine = 64, kSecondLevel = 2;
+  if (next == nullptr) return;
+  const auto* at = reinterpret_cast<const char*>(next + offset);
+  for (int i = 0; i < count * static_cast<int>(sizeof(Element)); i += kCacheLine)
+    __builtin_prefetch(at + i, 0, kSecondLevel);
+}
+
+/// By multiply-adds in float32, keys and values widened.
 template <class S, class Kv>
 class AttentionTile {
  public:
   using F = typename S::F;
   using Element = typename Kv::Element;
+  using Query = float;   ///< an element of a query
+  using Weight = float;  ///< a probability
   static constexpr int kWidth = S::kWidth;
   static constexpr int kPage = tensor::kPageTokens;
-  /// Vectors of keys or of value dims that a tile holds beside its rows in registers.
-  static constexpr int kColumns = S::kWidth == 16 ? 4 : 2;
+  static constexpr int kColumns = kTileColumns<S>;
+  /// Sums over keys may be parted at multiples of this.
+  static constexpr int kKeyStep = 1;
+
+  /// Puts kWidth probabilities in the place of their scores, and returns what of them is multiplied.
+  static F store_weights(float* scores, F p) {
+    S::store(scores, p);
+    return p;
+  }
 
   /// out[r][key] = q[r] · key for the page's keys below key_end (and up to some beyond); 1 <= rows <= kTileRows. If
   /// next is not null, that key block is fetched into the cache meanwhile.
-  static void scores(int rows, const float* const* q, const Element* k, int key_dim, int key_end, const Element* next,
+  static void scores(int rows, const Query* const* q, const Element* k, int key_dim, int key_end, const Element* next,
                      float* out) {
-    switch (rows) {
-      case 1:
-        return scores_of<1>(q, k, key_dim, key_end, next, out);
-      case 2:
-        return scores_of<2>(q, k, key_dim, key_end, next, out);
-      case 3:
-        return scores_of<3>(q, k, key_dim, key_end, next, out);
-      case 4:
-        return scores_of<4>(q, k, key_dim, key_end, next, out);
-      case 5:
-        return scores_of<5>(q, k, key_dim, key_end, next, out);
-      default:
-        return scores_of<6>(q, k, key_dim, key_end, next, out);
-    }
+    with_rows(rows, [&]<int n> { scores_of<n>(q, k, key_dim, key_end, next, out); });
   }
 
   /// What add_values sums over: probabilities p[r][key] of the keys in [begin, end) times value rows.
@@ -116,35 +147,12 @@ class AttentionTile {
   /// that is at least value_dim; the dims are in the order of Kv::load_values.
   static void add_values(int rows, const Values& x, float* sums, std::int64_t stride) {
     if (x.begin >= x.end) return;
-    switch (rows) {
-      case 1:
-        return values_of<1>(x, sums, stride);
-      case 2:
-        return values_of<2>(x, sums, stride);
-      case 3:
-        return values_of<3>(x, sums, stride);
-      case 4:
-        return values_of<4>(x, sums, stride);
-      case 5:
-        return values_of<5>(x, sums, stride);
-      default:
-        return values_of<6>(x, sums, stride);
-    }
+    with_rows(rows, [&]<int n> { values_of<n>(x, sums, stride); });
   }
+  /// Puts two vectors of such sums into the order of the dims.
+  static void in_order(F a, F b, F* out) { Kv::in_order(a, b, out); }
 
  private:
-  static constexpr int kCacheLine = 64;
-  // Into the second-level cache: there the machine can wait for far more lines at once (twice the speed, measured).
-  static constexpr int kSecondLevel = 2;
-
-  /// Fetches what lies at `offset` elements of the next block, `count` elements.
-  [[gnu::always_inline]] static void fetch(const Element* next, std::int64_t offset, int count) {
-    if (next == nullptr) return;
-    const auto* at = reinterpret_cast<const char*>(next + offset);
-    for (int i = 0; i < count * static_cast<int>(sizeof(Element)); i += kCacheLine)
-      __builtin_prefetch(at + i, 0, kSecondLevel);
-  }
-
   template <int rows>
   static void scores_of(const float* const* q, const Element* k, int key_dim, int key_end, const Element* next,
                         float* out) {
@@ -177,7 +185,7 @@ class AttentionTile {
       for (int c = 0; c < count; ++c) sums[r][c] = S::zero();
     }
     for (int d = 0; d < key_dim; d += Kv::kDimStep) {
-      fetch(next, d * kPage + key * Kv::kDimStep, kColumns * kWidth * Kv::kDimStep);
+      fetch_block(next, d * kPage + key * Kv::kDimStep, kColumns * kWidth * Kv::kDimStep);
       add_dim<rows, count, 0>(q, k, d, key, sums);
       if constexpr (Kv::kDimStep == 2) add_dim<rows, count, 1>(q, k, d, key, sums);
     }
@@ -224,7 +232,7 @@ class AttentionTile {
     }
     for (int key = x.begin; key < x.end; ++key) {
       const std::int64_t offset = static_cast<std::int64_t>(key) * x.value_dim + d;
-      fetch(x.next, offset, kVectors * kWidth);
+      fetch_block(x.next, offset, kVectors * kWidth);
       F values[kVectors];
       if constexpr (count == 0) {
         Kv::load_values_n(x.v + offset, x.value_dim - d, values);

@@ -13,6 +13,7 @@ namespace tenon::kernels::portable_isa {
 struct Simd {
   typedef float F __attribute__((vector_size(16)));
   static constexpr int kWidth = 4;
+  static constexpr bool kDots = false;  ///< products of bfloat16 pairs, as portable/attention_dot_tile.h wants them
 
   static F zero() { return F{0, 0, 0, 0}; }
   static F set1(float x) { return F{x, x, x, x}; }
