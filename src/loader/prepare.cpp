@@ -9,6 +9,8 @@
 #include "loader/source.h"
 #include "loader/text_assets.h"
 #include "model/build_model.h"
+#include "model/plugin/trial.h"
+#include "model/thrown.h"
 
 namespace tenon::loader {
 namespace {
@@ -23,13 +25,11 @@ struct Description {
 };
 
 Result<std::string> architecture_name(const Json& config, const std::string& path) {
-  const auto it = config.find("architectures");
-  if (it == config.end() || !it->is_array() || it->empty() || !it->front().is_string()) {
-    return invalid(
-        "file " + path + " does not say \"architectures\": [\"…ForCausalLM\"]: add the name of the model class",
-        "architectures");
-  }
-  return it->front().get<std::string>();
+  std::string name = model::class_of(config);
+  if (!name.empty()) return name;
+  return invalid(
+      "file " + path + " does not say \"architectures\": [\"…ForCausalLM\"]: add the name of the model class",
+      "architectures");
 }
 
 Result<Description> describe_directory(const std::string& directory, bool strict) {
@@ -55,6 +55,20 @@ Result<Description> describe_directory(const std::string& directory, bool strict
   return result;
 }
 
+Result<Json> config_of_gguf(const model::RegistryEntry& entry, const weights::Checkpoint& checkpoint,
+                            const std::string& path) {
+  const auto config_of = [&]() -> Result<Json> {
+    try {
+      return entry.architecture->gguf.config(checkpoint);
+    } catch (...) {
+      return model::thrown_by(*entry.architecture);
+    }
+  };
+  TENON_TRY(model::try_plugin(entry, [&] { (void)config_of(); }));
+  auto config = config_of();
+  return config ? std::move(config) : wrap(config.error(), "GGUF file " + path);
+}
+
 Result<Description> describe_gguf(const std::string& path) {
   Description result{.config = {}, .entry = {}, .checkpoint = nullptr, .has_data = true};
   TENON_ASSIGN(result.checkpoint, weights::open_gguf(path));
@@ -66,16 +80,13 @@ Result<Description> describe_gguf(const std::string& path) {
   auto entry = model::find_gguf_architecture(it->get<std::string>());
   if (!entry) return wrap(entry.error(), "GGUF file " + path);
   result.entry = *entry;
-  auto config = result.entry.architecture->gguf.config(*result.checkpoint);
-  if (!config) return wrap(config.error(), "GGUF file " + path);
+  TENON_ASSIGN(result.config, config_of_gguf(result.entry, *result.checkpoint, path));
   // Some names stand for several classes (deepseek2): the config says which, and that class reads the file.
-  TENON_ASSIGN(const std::string name, architecture_name(*config, path));
+  TENON_ASSIGN(const std::string name, architecture_name(result.config, path));
   if (!model::serves(*result.entry.architecture, name)) {
-    TENON_ASSIGN(result.entry, model::find_architecture(name, *config));
-    config = result.entry.architecture->gguf.config(*result.checkpoint);
-    if (!config) return wrap(config.error(), "GGUF file " + path);
+    TENON_ASSIGN(result.entry, model::find_architecture(name, result.config));
+    TENON_ASSIGN(result.config, config_of_gguf(result.entry, *result.checkpoint, path));
   }
-  result.config = std::move(*config);
   return result;
 }
 
@@ -121,6 +132,17 @@ Result<model::Task> choose_task(const LoadOptions& options, const Description& f
                          ", which only generates text here, but its files say that it embeds: give --task generate "
                          "to serve it as a generator all the same",
                      "model");
+}
+
+// The code of an architecture that makes a model of the config, for its trial.
+void make_once(const Description& found, model::Task task) {
+  const model::Architecture& architecture = *found.entry.architecture;
+  const auto config = model::parse_config(architecture, found.config);
+  if (!config) return;
+  graph::Graph graph;
+  tensor::KvLayout layout;
+  (void)model::build_model(architecture, *config, (*config)->max_position_embeddings, task, graph, layout);
+  if (found.checkpoint != nullptr) (void)model::adapter_of(architecture, found.checkpoint->format(), **config);
 }
 
 // Whether a token sees what follows it.
@@ -176,11 +198,12 @@ Result<PreparedModel> prepare(const LoadOptions& options, bool strict) {
                          .kv_layout = {},
                          .text = {},
                          .embedding = {}};
+  TENON_ASSIGN(const model::Task task, choose_task(options, found, source));
+  TENON_TRY(model::try_plugin(found.entry, [&] { make_once(found, task); }));
   auto config = model::parse_config(architecture, found.config);
   if (!config)
     return wrap(config.error(), is_gguf ? source.gguf : (fs::path(source.directory) / "config.json").string());
   prepared.config = std::move(*config);
-  TENON_ASSIGN(const model::Task task, choose_task(options, found, source));
   const bool embeds = task == model::Task::kEmbedding;
   TENON_ASSIGN(prepared.max_length,
                choose_text_length(options.max_length, *prepared.config, embeds ? source.directory : std::string()));

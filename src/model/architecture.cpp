@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/json.h"
+#include "model/thrown.h"
 
 namespace tenon::model {
 
@@ -65,7 +66,12 @@ bool serves(const Architecture& architecture, std::string_view class_name) {
 
 Result<std::shared_ptr<const ModelConfig>> parse_config(const Architecture& architecture, const Json& json) {
   ConfigReader reader(json, std::string(architecture.name));
-  std::shared_ptr<ModelConfig> config = architecture.parse_config(reader);
+  std::shared_ptr<ModelConfig> config;
+  try {
+    config = architecture.parse_config(reader);
+  } catch (...) {
+    return thrown_by(architecture);
+  }
   if (!config) return invalid("parse_config of the architecture " + std::string(architecture.name) + " returned null");
   config->eos_token_ids = reader.token_ids("eos_token_id");
   config->bos_token_ids = reader.token_ids("bos_token_id");
@@ -76,7 +82,12 @@ Result<std::shared_ptr<const ModelConfig>> parse_config(const Architecture& arch
 
 Result<WeightAdapter> adapter_of(const Architecture& architecture, Format format, const ModelConfig& config) {
   for (const Adapter& adapter : architecture.adapters) {
-    if (adapter.format == format) return adapter.function(config);
+    if (adapter.format != format) continue;
+    try {
+      return adapter.function(config);
+    } catch (...) {
+      return thrown_by(architecture);
+    }
   }
   return unsupported(std::string(architecture.name) + " has no weight names for " +
                      (format == Format::kGguf ? "GGUF files: use its SafeTensors checkpoint"

@@ -1,12 +1,12 @@
 #include "model/build_model.h"
 
-#include <exception>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "graph/ops/op.h"
 #include "graph/ops/registry.h"
+#include "model/thrown.h"
 
 namespace tenon::model {
 namespace {
@@ -56,10 +56,8 @@ Result<std::unique_ptr<PipelineModel>> build_model(const Architecture& architect
     model->build({graph, kv_layout, max_length, task});
   } catch (const graph::GraphError& error) {
     return invalid("the graph of " + name + " cannot be built: " + error.what());
-  } catch (const std::exception& exception) {
-    return invalid("the architecture " + name + " threw an exception: " + exception.what());
   } catch (...) {
-    return invalid("the architecture " + name + " threw an exception that is no std::exception");
+    return thrown_by(architecture);
   }
   TENON_TRY(check_output(graph, task, name));
   TENON_TRY(check_kv_layers(graph, kv_layout.layers.size(), name));

@@ -109,6 +109,12 @@ RegistryEntry nearest_architecture(std::string_view name, const Json& config) {
   return *nearest;
 }
 
+std::string class_of(const Json& config) {
+  const auto it = config.is_object() ? config.find("architectures") : config.end();
+  const bool says = it != config.end() && it->is_array() && !it->empty() && it->front().is_string();
+  return says ? it->front().get<std::string>() : std::string();
+}
+
 Result<RegistryEntry> find_architecture(std::string_view name, const Json& config, std::string_view path) {
   // A plug-in goes before what is built in, and the very name before one of `also`.
   const auto rank = [&](const RegistryEntry& entry) {

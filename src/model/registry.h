@@ -24,6 +24,9 @@ const std::vector<RegistryEntry>& registry();
 /// called beside the other functions here.
 Status register_architecture(RegistryEntry entry);
 
+/// The model class that a config.json is of, its "architectures"[0]; "" where it does not say.
+std::string class_of(const Json& config);
+
 /// By the exact name of config.json's "architectures"[0], or as one of `also`. An unknown one: the error lists the
 /// known names, the built-in that `config` (may be null) resembles most, and the command that starts from it. `path`:
 /// the config's, for that.

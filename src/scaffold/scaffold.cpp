@@ -93,9 +93,7 @@ Result<model::RegistryEntry> find_donor(const Options& options, const Json& conf
 Result<Json> read_config(const std::string& path, const std::string& name) {
   TENON_ASSIGN(Json config, read_json_file(path));
   if (!config.is_object()) return invalid("file " + path + " is not a JSON object, as a config.json is");
-  const auto it = config.find("architectures");
-  const bool says = it != config.end() && it->is_array() && !it->empty() && it->front().is_string();
-  if (const std::string own = says ? it->front().get<std::string>() : name; own != name) {
+  if (const std::string own = model::class_of(config); !own.empty() && own != name) {
     return invalid("file " + path + " is of " + Json(own).dump() +
                    ", by which name Tenon looks for its architecture: " + "run `tenon new` with that instead of " +
                    name);

@@ -167,6 +167,52 @@ TEST_F(CustomArchitecture, AnExceptionWhileLoadingOrBuilding) {
   EXPECT_THAT(end.err, HasSubstr("make_model of the architecture MakesNothing returned null"));
 }
 
+// In the functions of a plug-in that make a model, after it was loaded.
+TEST_F(CustomArchitecture, ACrashOrAnEndlessLoopWhileTheModelIsMade) {
+  const fs::path model = folder("of_it"), config = model / "config.json";
+  write(config, R"({"architectures": ["Faulty"]})");
+  const fs::path path = plugin("faulty", "Faulty");
+  const std::string text = read_file((path / "arch.cpp").string()).value();
+  // What `tenon ARGUMENTS` says once arch.cpp has `now` in the place of `was`.
+  const auto refusal_with = [&](const std::string& was, const std::string& now,
+                                const std::vector<std::string>& arguments) {
+    std::string changed = text;
+    const auto at = text.find(was);
+    EXPECT_NE(at, std::string::npos) << was;
+    write(path / "arch.cpp", changed.replace(at, was.size(), now));
+    const Finished end = run(arguments, kCompileSeconds);
+    EXPECT_EQ(end.status, 1) << end.out << end.err;
+    const std::string said = end.err.substr(std::min(end.err.find("tenon: "), end.err.size()));
+    EXPECT_EQ(std::ranges::count(said, '\n'), 1) << said;
+    return said;
+  };
+  const std::vector<std::string> inspect = {"inspect", model.string(), "--custom-architectures", path.string()};
+  const std::string parse = "return std::make_shared<ModelConfig>();", make = "return nullptr;";
+  EXPECT_THAT(refusal_with(make, "std::abort();", inspect),
+              AllOf(HasSubstr("architecture Faulty from " + path.string() + " crashed (Aborted)"),
+                    HasSubstr("while it read the config and built the graph")));
+  EXPECT_THAT(refusal_with(make, "std::abort();", {"check", path.string(), "--config", config.string()}),
+              HasSubstr(" crashed (Aborted)"));
+  EXPECT_THAT(refusal_with(parse, "for (volatile int i = 0;; i = i + 1) {}", inspect),
+              HasSubstr("did not finish making the model within 10 s: look for an endless loop in parse_config"));
+  EXPECT_THAT(refusal_with(parse, "throw std::runtime_error(\"boom\");", inspect),
+              HasSubstr("the architecture Faulty threw an exception: boom"));
+}
+
+TEST_F(CustomArchitecture, ACheckOfAConfigThatIsAnotherClasss) {
+  const auto refusal_of = [&](const fs::path& config) {
+    const Finished end = run({"check", "llama", "--config", config.string()});
+    EXPECT_EQ(end.status, 1) << end.out << end.err;
+    EXPECT_EQ(end.out, "");
+    return end.err;
+  };
+  const fs::path golden = kSource / "tests" / "golden", list = folder("configs") / "list.json";
+  EXPECT_THAT(refusal_of(golden / "mistral" / "full_head_dim" / "config.json"),
+              HasSubstr("the config is of \"MistralForCausalLM\", and what is checked is LlamaForCausalLM"));
+  write(list, "[1]");
+  EXPECT_THAT(refusal_of(list), HasSubstr("list.json: the file is not a JSON object"));
+}
+
 TEST_F(CustomArchitecture, AnEndlessLoopWhileLoading) {
   const fs::path path = plugin("looping", "Looping",
                                "static const int loop = [] { for (volatile int i = 0;; i = i + 1) {} return 1; }();\n");

@@ -2,27 +2,18 @@
 
 #include <cxxabi.h>
 #include <dlfcn.h>
-#include <fcntl.h>
-#include <signal.h>
-#include <sys/prctl.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include <algorithm>
-#include <cerrno>
 #include <cstdlib>
-#include <cstring>
 #include <exception>
 #include <string_view>
 
 #include "base/file.h"
-#include "base/subprocess.h"
 #include "model/plugin/abi.h"
+#include "model/plugin/trial.h"
 
 namespace tenon::model {
 namespace {
-
-constexpr std::chrono::seconds kProbeLimit{10};
 
 // What loading it says; its initialisers and architecture() are the plug-in's own code.
 std::string tried(const std::string& library) {
@@ -101,40 +92,12 @@ Result<OpenedPlugin> open_plugin(const std::string& library) {
 }
 
 Status probe_plugin(const std::string& library) {
-  int pipe[2];
-  if (::pipe2(pipe, O_CLOEXEC) != 0) {
-    return fail(ErrorCode::kResourceExhausted, std::string("cannot make a pipe: ") + std::strerror(errno));
-  }
-  const pid_t pid = ::fork();
-  if (pid < 0) {
-    ::close(pipe[0]), ::close(pipe[1]);
-    return fail(ErrorCode::kResourceExhausted, std::string("cannot start a process: ") + std::strerror(errno));
-  }
-  if (pid == 0) {
-    ::prctl(PR_SET_PDEATHSIG, SIGKILL);
-    ::setpgid(0, 0);  // so that processes that the plug-in starts end with the probe
-    const std::string answer = tried(library);
-    const ssize_t written = ::write(pipe[1], answer.data(), answer.size());
-    ::_exit(written < 0);
-  }
-  ::close(pipe[1]);
-  std::string answer;
-  const bool ended = read_from_child(pid, pipe[0], std::chrono::steady_clock::now() + kProbeLimit, answer);
-  if (!ended) ::kill(pid, SIGKILL);
-  ::close(pipe[0]);
-  ::kill(-pid, SIGKILL);
-  int status = 0;
-  while (::waitpid(pid, &status, 0) < 0 && errno == EINTR) {
-  }
-  if (answer == "+") return {};
-  if (answer.starts_with('-')) return invalid(answer.substr(1));
-  if (!ended) {
-    return invalid("plug-in " + library + " did not finish loading within " + std::to_string(kProbeLimit.count()) +
-                   " s: look for an endless loop in its initialisers or in architecture()");
-  }
-  const std::string how = WIFSIGNALED(status) ? std::string("crashed (") + ::strsignal(WTERMSIG(status)) + ")"
-                                              : "ended the process with status " + std::to_string(WEXITSTATUS(status));
-  return invalid("plug-in " + library + " " + how + " while it was loaded");
+  const auto answer = try_in_child([&] { return tried(library); }, {.who = "plug-in " + library,
+                                                                    .work = "loading",
+                                                                    .where = "its initialisers or in architecture()",
+                                                                    .during = "while it was loaded"});
+  if (!answer) return std::unexpected(answer.error());
+  return *answer == "+" ? Status() : invalid(answer->substr(1));
 }
 
 }  // namespace tenon::model

@@ -4,6 +4,7 @@
 #include <filesystem>
 
 #include "loader/loader.h"
+#include "model/plugin/trial.h"
 #include "verify/conformance/specimen.h"
 #include "verify/conformance/tiny_checkpoint.h"
 
@@ -43,6 +44,16 @@ Result<model::RegistryEntry> find_entry(const std::string& architecture) {
                                         (near.empty() ? ": tenon list shows these" : "; did you mean " + near + "?"));
 }
 
+// Another class's config would be checked as if it were this one's, and might even pass.
+Status check_class(const model::Architecture& architecture, const Json& config) {
+  if (!config.is_object()) return invalid("the file is not a JSON object, as a config.json is");
+  const std::string stated = model::class_of(config);
+  if (stated.empty() || model::serves(architecture, stated)) return {};
+  const std::string checked(architecture.name);
+  return invalid("the config is of " + Json(stated).dump() + ", and what is checked is " + checked +
+                 ": give a config.json of " + checked);
+}
+
 Status keep(const Specimen& specimen, const std::string& directory) {
   std::error_code error;
   if (fs::exists(directory, error) && !fs::is_empty(directory, error)) {
@@ -77,6 +88,8 @@ Result<CheckReport> check(const CheckOptions& options) {
   }
   TENON_ASSIGN(const Json config, read_json_file(report.config));
   const model::Architecture& architecture = *report.entry.architecture;
+  if (auto fits = check_class(architecture, config); !fits) return wrap(fits.error(), report.config);
+  TENON_TRY(model::try_plugin(report.entry, [&] { (void)Specimen::build(architecture, config); }));
   auto specimen = Specimen::build(architecture, config);
   if (!specimen) return wrap(specimen.error(), report.config);
   report.parameters = (*specimen)->parameters();
