@@ -266,6 +266,23 @@ TEST_F(PluginBuild, ACMakeProjectAndItsLibraryAgreeWithTheReference) {
   verify(library);
 }
 
+// Who runs it runs a copy, which nobody writes.
+TEST_F(PluginBuild, ALibraryThatIsOverwrittenWhileItIsServed) {
+  const fs::path library = folder("ready") / "served.so";
+  ASSERT_EQ(list({plugin("served", "Served")}).status, 0);
+  for (const fs::directory_entry& entry :
+       fs::directory_iterator(fs::path(getenv("XDG_CACHE_HOME")) / "tenon/plugins")) {
+    const std::string name = entry.path().filename().string();
+    if (name.starts_with("served-") && name.ends_with(".so")) fs::copy_file(entry.path(), library);
+  }
+  TinyServer server(false, {"--custom-architectures", library.string()});
+  fs::resize_file(library, 0);
+  EXPECT_EQ(request(server.port(), "GET", "/health", "").status, 200);
+  server.process().signal(SIGTERM);
+  const Finished end = server.process().wait();  // which runs the plug-in's code, too
+  EXPECT_EQ(end.status, 0) << end.err;
+}
+
 TEST_F(PluginBuild, WhatEverybodyMayReplace) {
   // The folder above, where the plug-in's own could be exchanged for another.
   const fs::path path = plugin("shared", "Shared"), above = folder("open");

@@ -20,6 +20,13 @@ void prune_cache(const std::filesystem::path& cache);
 /// Moves a finished file of the cache to its name, whole: it is on the disk before it has that name.
 Status publish(const std::filesystem::path& temporary, const std::filesystem::path& path);
 
+/// Copies a finished library into the cache as STEM and the hash of its contents, .so, unless it is there: → that.
+Result<std::string> keep_library(const std::filesystem::path& cache, const std::filesystem::path& library,
+                                 const std::string& stem);
+
+/// A library in the cache under the name of what it is made of; being used, it is kept: see prune_cache().
+bool find_library(const std::filesystem::path& library);
+
 /// While it lives, no other process builds `folder`.
 class BuildLock {
  public:

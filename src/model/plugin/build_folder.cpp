@@ -177,14 +177,6 @@ Status write_export(const fs::path& path, const std::string& family) {
   return fail(ErrorCode::kInternal, "cannot write " + path.string() + ": " + std::strerror(errno));
 }
 
-// A library in the cache under the name of what it is made of; being used, it is kept: see prune_cache().
-bool find_library(const fs::path& library) {
-  std::error_code error;
-  if (!fs::exists(library, error)) return false;
-  fs::last_write_time(library, fs::file_time_type::clock::now(), error);
-  return true;
-}
-
 // The newest library in the cache whose name has `mark`, that of what it is made of, for when nothing can be made:
 // `reason`. What it is fit for it says itself: see check_abi().
 std::optional<std::string> find_made_before(const fs::path& cache, const std::string& mark, const char* reason) {
@@ -408,15 +400,7 @@ Result<std::string> build_cmake_project(const fs::path& folder, const SdkLocatio
   }
   prune_cache(cache);
   // Kept under the name of its contents: the next process empties the folder while this one may be loading from it.
-  TENON_ASSIGN(const std::string bytes, read_file(built->string(), 1 << 30));
-  const fs::path library = cache / (built->stem().string() + mark + sha256(bytes).substr(0, 16) + ".so");
-  if (find_library(library)) return library.string();
-  const fs::path temporary = library.string() + "." + std::to_string(::getpid());
-  std::error_code error;
-  fs::copy_file(*built, temporary, fs::copy_options::overwrite_existing, error);
-  if (error) return fail(ErrorCode::kInternal, "cannot write " + temporary.string() + ": " + error.message());
-  TENON_TRY(publish(temporary, library));
-  return library.string();
+  return keep_library(cache, *built, built->stem().string() + mark);
 }
 
 }  // namespace tenon::model

@@ -10,6 +10,7 @@
 #include <cstring>
 #include <string>
 
+#include "base/file.h"
 #include "base/log.h"
 #include "base/sha256.h"
 #include "model/plugin/build.h"
@@ -67,6 +68,25 @@ Status publish(const fs::path& temporary, const fs::path& path) {
   if (fd >= 0) ::close(fd);
   if (written) return {};
   return fail(ErrorCode::kInternal, "cannot write " + path.string() + ": " + reason);
+}
+
+bool find_library(const fs::path& library) {
+  std::error_code error;
+  if (!fs::exists(library, error)) return false;
+  fs::last_write_time(library, fs::file_time_type::clock::now(), error);
+  return true;
+}
+
+Result<std::string> keep_library(const fs::path& cache, const fs::path& library, const std::string& stem) {
+  TENON_ASSIGN(const std::string bytes, read_file(library.string(), 1 << 30));
+  const fs::path kept = cache / (stem + sha256(bytes).substr(0, 16) + ".so");
+  if (find_library(kept)) return kept.string();
+  const fs::path temporary = kept.string() + "." + std::to_string(::getpid());
+  std::error_code error;
+  fs::copy_file(library, temporary, fs::copy_options::overwrite_existing, error);
+  if (error) return fail(ErrorCode::kInternal, "cannot write " + temporary.string() + ": " + error.message());
+  TENON_TRY(publish(temporary, kept));
+  return kept.string();
 }
 
 Result<BuildLock> BuildLock::take(const fs::path& cache, const fs::path& folder) {

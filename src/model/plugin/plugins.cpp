@@ -32,16 +32,28 @@ Result<std::string> library_of(const fs::path& path) {
   return fs::exists(path / "CMakeLists.txt", error) ? build_cmake_project(path, sdk) : build_folder(path, sdk);
 }
 
-Result<OpenedPlugin> open(const std::string& library) {
+Result<OpenedPlugin> open_copy(const std::string& library) {
+  TENON_ASSIGN(const fs::path cache, plugin_cache());
+  TENON_ASSIGN(const std::string copy, keep_library(cache, library, fs::path(library).stem().string() + "-"));
+  TENON_TRY(check_abi(copy));
+  return open_plugin(copy);
+}
+
+Result<OpenedPlugin> open(const std::string& library, bool of_the_user) {
   TENON_TRY(check_abi(library));
   TENON_TRY(probe_plugin(library));
+  // Who writes a library anew in its place (`cp`) ends the programs that run it: they run a copy. Where none can be
+  // made, or where it needs libraries that lie beside it, it is run itself.
+  if (of_the_user) {
+    if (auto opened = open_copy(library)) return opened;
+  }
   return open_plugin(library);
 }
 
 Status load_plugin(const fs::path& path) {
   TENON_TRY(check_trusted(path));
   TENON_ASSIGN(const std::string library, library_of(path));
-  const auto opened = open(library);
+  const auto opened = open(library, library == path);
   // Should the cache be at fault, as where a disk was full, the next try does not find it there again.
   std::error_code ignored;
   if (!opened && library != path) fs::remove(library, ignored);
