@@ -46,10 +46,16 @@ std::string explain(std::int64_t size, const ModelConfig& config) {
   return text;
 }
 
+// A list of names and shapes has no files.
+std::string located(const std::string& file_name, const weights::Checkpoint& checkpoint) {
+  const std::string file = checkpoint.file_of(file_name);
+  return "tensor " + file_name + (file.empty() ? "" : " in " + file);
+}
+
 std::string shape_gap(const std::string& file_name, const tensor::Shape& stored, const tensor::Shape& wanted,
                       const weights::Checkpoint& checkpoint, const ModelConfig& config) {
-  std::string text = "tensor " + file_name + " in " + checkpoint.file_of(file_name) + " has the shape " +
-                     tensor::to_string(stored) + ", but the config makes it " + tensor::to_string(wanted);
+  std::string text = located(file_name, checkpoint) + " has the shape " + tensor::to_string(stored) +
+                     ", but the config makes it " + tensor::to_string(wanted);
   if (stored.size() == wanted.size()) {
     for (std::size_t i = 0; i < stored.size(); ++i) {
       if (stored[i] == wanted[i]) continue;
@@ -275,8 +281,7 @@ WeightMap map_weights(const graph::Graph& graph, const weights::Checkpoint& chec
     const tensor::Shape shape = shape_of(request.type);
     map.parameters += tensor::elements(shape);
     if (!is_computable(binding.held())) {
-      map.gaps.push_back("tensor " + binding.file_name + " in " + checkpoint.file_of(binding.file_name) + " is " +
-                         tensor::name(binding.tensor->dtype) +
+      map.gaps.push_back(located(binding.file_name, checkpoint) + " is " + tensor::name(binding.tensor->dtype) +
                          ", with which Tenon cannot compute: use a checkpoint of F32, "
                          "F16 or BF16, or a GGUF file");
     }
@@ -295,8 +300,7 @@ WeightMap map_weights(const graph::Graph& graph, const weights::Checkpoint& chec
       if (!map.bindings.contains(request.name)) open.push_back(file_name_of(adapter, request.name));
     }
     const std::string near = nearest_name(file_name, open);
-    map.gaps.push_back("tensor " + file_name + " in " + checkpoint.file_of(file_name) +
-                       " is not used by the architecture and not listed as ignored" +
+    map.gaps.push_back(located(file_name, checkpoint) + " is not used by the architecture and not listed as ignored" +
                        (near.empty() ? ": " + unused_hint(file_name, map) : "; did you mean " + near + "?"));
   }
   return map;
