@@ -217,8 +217,7 @@ class Cache {
 
   double asked(float x) const { return static_cast<double>(dots() ? tensor::from_bf16(tensor::to_bf16(x)) : x); }
 
-  // Large enough for attention to be far from uniform.
-  static constexpr float query_scale_ = 4.0f;
+  static constexpr float query_scale_ = 4.0f;  // attention is then far from uniform
   const IsaParts& isa_;
   Shape shape_;
   std::vector<Row> rows_;
