@@ -10,6 +10,7 @@
 #include <random>
 
 #include "base/clock.h"
+#include "base/log.h"
 #include "server/completion.h"
 #include "server/embeddings.h"
 #include "server/openai.h"
@@ -79,6 +80,17 @@ bool is_of_stored_response(const HttpRequest& request) {
 
 bool is_compressed(const HttpRequest& request) {
   return !request.body.empty() && !request.content_encoding.empty() && request.content_encoding != "identity";
+}
+
+// What a bug throws there is the answer to this request, and no end of the thread that it runs on.
+template <class T>
+Result<T> guarded(const std::function<Result<T>(const std::string&)>& reader, const std::string& body) {
+  try {
+    return reader(body);
+  } catch (const std::exception& exception) {
+    TENON_LOG_ERROR("a request could not be read: {}", exception.what());
+    return fail(ErrorCode::kInternal, "the request failed: " + std::string(exception.what()));
+  }
 }
 
 Result<Json> parse_body(const std::string& body) {
@@ -241,14 +253,14 @@ void Api::read(HttpRequest& request, const std::shared_ptr<Exchange>& exchange,
     const Status done = out ? then(*std::move(out)) : Status(std::unexpected(std::move(out).error()));
     if (!done) refuse(*exchange, done.error());
   };
-  if (request.body.size() <= kLargeBody) return answer(reader(request.body));
+  if (request.body.size() <= kLargeBody) return answer(guarded(reader, request.body));
   auto wanted = std::make_shared<std::atomic<bool>>(true);
   exchange->on_hang_up([wanted] { *wanted = false; });
   auto& thread = request.body.size() <= kHugeBody ? reader_ : huge_reader_;
   boost::asio::post(thread, [exchange, wanted, reader = std::move(reader), answer = std::move(answer),
                              body = std::move(request.body)] {
     if (!*wanted) return;
-    exchange->post([wanted, answer, out = reader(body)]() mutable {
+    exchange->post([wanted, answer, out = guarded(reader, body)]() mutable {
       if (*wanted) answer(std::move(out));
     });
   });

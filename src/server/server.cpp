@@ -56,7 +56,8 @@ class HttpServer final : public Server {
       wait_for_signal();
     }
     ready();
-    io_.run();
+    while (!run_events()) {
+    }
     return {};
   }
 
@@ -65,6 +66,17 @@ class HttpServer final : public Server {
   }
 
  private:
+  // False: an event of some connection threw, which it has ended; the others go on.
+  bool run_events() {
+    try {
+      io_.run();
+      return true;
+    } catch (const std::exception& exception) {
+      TENON_LOG_ERROR("a connection failed: {}", exception.what());
+      return false;
+    }
+  }
+
   static Status listening(error_code ec, const std::string& where) {
     if (ec == asio::error::address_in_use) {
       return fail(ErrorCode::kUnavailable, where + " is in use by another program; choose another port with --port");

@@ -54,7 +54,7 @@ std::string path_of(std::string_view target) {
 }
 
 // The answer to one request; the session it belongs to may be gone.
-class SessionExchange final : public Exchange {
+class SessionExchange final : public Exchange, public std::enable_shared_from_this<SessionExchange> {
  public:
   SessionExchange(std::weak_ptr<Session> session, std::shared_ptr<Mailbox> mailbox)
       : session_(std::move(session)), mailbox_(std::move(mailbox)) {}
@@ -63,9 +63,17 @@ class SessionExchange final : public Exchange {
   void send_event(const std::string& data, const std::string& name) override;
   void end_events() override;
   void on_hang_up(std::function<void()> f) override { hang_up_ = std::move(f); }
-  void post(std::function<void()> f) override { mailbox_->post(std::move(f)); }
+  void post(std::function<void()> f) override {
+    mailbox_->post([self = shared_from_this(), f = std::move(f)] { self->run(f); });
+  }
+  /// What throws there ends this request, and nothing else.
+  void run(const std::function<void()>& f);
   void hang_up() {
     session_.reset();
+    give_up();
+  }
+  /// What still runs for the request is wanted no more.
+  void give_up() {
     if (auto f = std::exchange(hang_up_, nullptr)) f();
   }
   void answered() { hang_up_ = nullptr, session_.reset(); }
@@ -141,6 +149,14 @@ class Session : public std::enable_shared_from_this<Session> {
     finish();
   }
 
+  // A bug threw while the request was read or answered.
+  void failed(const std::string& why) {
+    TENON_LOG_ERROR("{}: {}", common_.empty() ? "-" : common_.front().second, why);
+    if (status_ != 0) return hung_up();  // the answer has begun, and cannot become another
+    exchange_->give_up();
+    respond(500, dump(error_object(500, {ErrorCode::kInternal, "the request failed: " + why})), "application/json", {});
+  }
+
  private:
   bool keep_alive() const { return keep_alive_ && !context_->draining; }
 
@@ -195,7 +211,7 @@ class Session : public std::enable_shared_from_this<Session> {
     common_ = context_->api->common_headers(out);
     what_ = out.method + " " + printable(out.path);
     logged_ = out.path != "/health" && out.path != "/metrics";  // asked for every few seconds
-    context_->api->handle(std::move(out), exchange_);
+    exchange_->run([this, &out, exchange = exchange_] { context_->api->handle(std::move(out), exchange); });
     watch();  // while the reply runs, a read tells that the client went away
   }
 
@@ -373,6 +389,13 @@ class Session : public std::enable_shared_from_this<Session> {
   bool logged_ = true;
 };
 
+void SessionExchange::run(const std::function<void()>& f) {
+  try {
+    f();
+  } catch (const std::exception& exception) {
+    if (auto session = session_.lock()) session->failed(exception.what());
+  }
+}
 void SessionExchange::respond(int status, std::string body, std::string content_type, Headers headers) {
   if (auto session = session_.lock()) session->respond(status, std::move(body), content_type, headers);
 }
