@@ -289,7 +289,9 @@ Status parse_tools(Fields& fields, ParsedRequest& out, chat::RenderInput& input)
     return wrong("tool_choice", "must be \"none\", \"auto\", \"required\" or an object that names a function");
   }
   if (!any) {
-    if (choice && *choice != "none") return wrong("tool_choice", "may be " + choice->dump() + " only with 'tools'");
+    if (choice && *choice != "none" && *choice != "auto") {
+      return wrong("tool_choice", "may be " + choice->dump() + " only with 'tools'");
+    }
     return {};
   }
   if (choice && *choice == "none") return {};
@@ -305,14 +307,15 @@ Status parse_tools(Fields& fields, ParsedRequest& out, chat::RenderInput& input)
   return constrain_calls(*tools, choice, out);
 }
 
-Status parse_effort(Fields& fields, bool is_read, chat::RenderInput& input) {
+Status parse_effort(Fields& fields, bool is_read, bool reasons, chat::RenderInput& input) {
   const Json* effort = fields.find("reasoning_effort");
   if (!effort) return {};
-  constexpr std::string_view kEfforts[] = {"none", "minimal", "low", "medium", "high", "xhigh"};
+  constexpr std::string_view kEfforts[] = {"none", "minimal", "low", "medium", "high", "xhigh", "max"};
   if (!effort->is_string() ||
       std::ranges::find(kEfforts, effort->get_ref<const std::string&>()) == std::end(kEfforts)) {
-    return wrong("reasoning_effort", "must be none, minimal, low, medium, high or xhigh");
+    return wrong("reasoning_effort", "must be none, minimal, low, medium, high, xhigh or max");
   }
+  if (!is_read && !reasons && *effort == "none") return {};  // which is what it does
   if (!is_read) {
     return unsupported("'reasoning_effort' cannot be used: the chat template of this model does not read it",
                        "reasoning_effort");

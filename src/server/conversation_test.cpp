@@ -83,6 +83,9 @@ TEST(Conversation, EffortGoesToTheTemplateThatReadsIt) {
   const RequestDefaults reads = {.template_reads_effort = true};
   EXPECT_EQ(input({{"reasoning_effort", "low"}}, reads).kwargs["reasoning_effort"], "low");
   EXPECT_EQ(refused_param({{"reasoning_effort", "low"}}), "reasoning_effort");
+  EXPECT_EQ(input({{"reasoning_effort", "max"}}, reads).kwargs["reasoning_effort"], "max");
+  EXPECT_TRUE(input({{"reasoning_effort", "none"}}).kwargs.empty()) << "as it does anyway";
+  EXPECT_FALSE(parse({{"reasoning_effort", "none"}}, {}, {.reasoning = "qwen3"})) << "it would not heed it";
   for (const Json& effort : {Json("much"), Json(1)})
     EXPECT_EQ(refused_param({{"reasoning_effort", effort}}, reads), "reasoning_effort");
   const Json twice = {{"reasoning_effort", "low"}, {"chat_template_kwargs", {{"reasoning_effort", "high"}}}};

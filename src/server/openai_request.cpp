@@ -274,7 +274,7 @@ Result<ParsedRequest> parse_chat_request(const Json& body, const RequestDefaults
   if (const Json* text = fields.find("prediction"); text && !text->is_object()) {
     return wrong("prediction", "must be an object");
   }
-  TENON_TRY(parse_effort(fields, defaults.template_reads_effort, input));
+  TENON_TRY(parse_effort(fields, defaults.template_reads_effort, !format.reasoning.empty(), input));
   TENON_TRY(parse_documents(fields, defaults.template_reads_documents, input));
   TENON_TRY(fields.only("verbosity", {"medium"}));
   TENON_TRY(fields.only("web_search_options", {}));
@@ -283,6 +283,11 @@ Result<ParsedRequest> parse_chat_request(const Json& body, const RequestDefaults
   if (const Json* labels = fields.find("metadata"); labels && !labels->is_object()) {
     return wrong("metadata", "must be an object");
   }
+  // Where OpenAI's cache of prompts ends and how long it lasts: what is found in one changes no reply.
+  if (const Json* cache = fields.find("prompt_cache_options"); cache && !cache->is_object()) {
+    return wrong("prompt_cache_options", "must be an object");
+  }
+  TENON_TRY(fields.only("moderation", {}));
   TENON_TRY(fields.only("service_tier", {"auto", "default"}));
   std::optional<bool> special;
   TENON_TRY(fields.boolean("add_special_tokens", special));

@@ -21,6 +21,7 @@ constexpr const char* kShared[] = {"model",
                                    "safety_identifier",
                                    "prompt_cache_key",
                                    "prompt_cache_retention",
+                                   "prompt_cache_options",
                                    "session_id",
                                    "service_tier",
                                    "top_k",
@@ -92,7 +93,6 @@ Status parse_stateful(Fields& fields) {
   }
   if (!truncation.is_null() && truncation != "disabled") return wrong("truncation", "must be auto or disabled");
   TENON_TRY(fields.only("context_management", {Json::array()}));
-  TENON_TRY(fields.only("prompt_cache_options", {Json::object()}));
   return fields.only("moderation", {});
 }
 
@@ -219,6 +219,10 @@ Status parse_reasoning(Fields& fields, Json& chat, Json& shown) {
   if (!reasoning->is_object()) return wrong("reasoning", "must be an object");
   Fields inner(*reasoning, fields.allow_unknown());
   if (const Json* effort = inner.find("effort")) chat["reasoning_effort"] = shown["effort"] = *effort;
+  if (!inner.only("mode", {"standard"}) || !inner.only("context", {"auto"})) {
+    return unsupported("'reasoning' with a 'mode' or 'context' of its own is not supported yet; leave it out",
+                       "reasoning");
+  }
   // The reply shows the reasoning itself; a summary is not made.
   for (const char* name : {"summary", "generate_summary"}) {
     constexpr std::string_view kSummaries[] = {"auto", "concise", "detailed", "none"};

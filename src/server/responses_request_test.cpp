@@ -216,7 +216,8 @@ TEST(ResponsesRequest, TheReplyRepeatsWhatOpenAisTypesAskFor) {
 TEST(ResponsesRequest, WhatAsksForNothingIsTaken) {
   taken(Json::parse(R"({"background": false, "previous_response_id": null, "conversation": null, "prompt": null,
     "truncation": "disabled", "max_tool_calls": null, "tools": [], "include": [], "metadata": null, "text": {},
-    "reasoning": {"effort": null, "summary": "detailed"}, "stream_options": {"include_obfuscation": false},
+    "reasoning": {"effort": null, "summary": "detailed", "mode": "standard", "context": "auto"},
+    "prompt_cache_options": {"mode": "explicit"}, "stream_options": {"include_obfuscation": false},
     "service_tier": "default", "store": false, "top_logprobs": 0, "context_management": []})"));
 }
 
