@@ -117,13 +117,18 @@ TEST(Grammar, ErrorsNameTheParameter) {
         Source{Kind::kRegex, "(", "guided_regex"}, Source{Kind::kRegex, std::string(kMaxRegex + 1, 'a'), "regex"},
         Source{Kind::kLark, "start: \"a", "grammar"}, Source{Kind::kLark, std::string(kMaxSource + 1, ' '), "grammar"},
         Source{Kind::kRegex, std::string(20000, '(') + std::string(20000, ')'), "regex"},
-        Source{Kind::kRegex, "\xff", "regex"}}) {
+        Source{Kind::kRegex, "\xff", "regex"}, Source{Kind::kRegex, "a\\", "regex"}}) {
     const auto grammar = c->compile(source);
     ASSERT_FALSE(grammar) << source.text.substr(0, 20);
     EXPECT_EQ(grammar.error().code, ErrorCode::kInvalidArgument) << grammar.error().message;
     EXPECT_EQ(grammar.error().param, source.param);
     EXPECT_LT(grammar.error().message.size(), 500U);
   }
+}
+
+TEST(Grammar, ABackslashMayEndARegexWhereItIsEscaped) {
+  EXPECT_TRUE(compiler()->compile({Kind::kRegex, R"(a\\)", "regex"}));
+  EXPECT_FALSE(compiler()->compile({Kind::kRegex, R"(a\\\)", "regex"}));
 }
 
 TEST(Grammar, LongRegexesAreRefusedWhereverTheyStand) {

@@ -96,6 +96,10 @@ std::string slashed(std::string_view regex) {
 }  // namespace
 
 Status check_regex(std::string_view regex) {
+  // It would escape the slash that ends the expression, which then was another one.
+  const std::size_t last = regex.find_last_not_of('\\');
+  const std::size_t backslashes = last == std::string_view::npos ? regex.size() : regex.size() - last - 1;
+  if (backslashes % 2 == 1) return invalid("a regular expression ends in a backslash that escapes nothing");
   if (regex.size() <= kMaxRegex) return {};
   return invalid("a regular expression has " + std::to_string(regex.size()) + " bytes, but at most " +
                  std::to_string(kMaxRegex) + " are allowed");
