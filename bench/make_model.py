@@ -101,13 +101,13 @@ def write_safetensors(folder, layers, tokenizer):
             f.write(data(random).tobytes())
 
 
-def add_made_up_vocabulary(w):
+def add_made_up_vocabulary(w, size=SHAPE["vocab"]):
     """llama.cpp wants one, `tenon bench` does not look at it."""
     specials = [b"<unk>", b"<s>", b"</s>"] + [b"<0x%02X>" % i for i in range(256)]
     w.add_tokenizer_model("llama")
-    w.add_token_list(specials + [b"t%d" % i for i in range(SHAPE["vocab"] - len(specials))])
-    w.add_token_scores([0.0] * SHAPE["vocab"])
-    w.add_token_types([2, 3, 3] + [6] * 256 + [1] * (SHAPE["vocab"] - len(specials)))
+    w.add_token_list(specials + [b"t%d" % i for i in range(size - len(specials))])
+    w.add_token_scores([0.0] * size)
+    w.add_token_types([2, 3, 3] + [6] * 256 + [1] * (size - len(specials)))
     w.add_bos_token_id(1)
     w.add_eos_token_id(2)
 
