@@ -1,11 +1,14 @@
 #include "server/session.h"
 
+#include <sys/resource.h>
+
 #include <boost/asio/ip/address.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/signal_set.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <optional>
 
+#include "base/clock.h"
 #include "base/log.h"
 
 namespace tenon::server {
@@ -47,6 +50,7 @@ class HttpServer final : public Server {
   Status run(Served served, ApiOptions api, bool signals, const std::function<void()>& ready) override {
     api_.emplace(std::move(served), std::move(api));
     context_->api = &*api_;
+    raise_file_limit();
     error_code ec;
     acceptor_.listen(asio::socket_base::max_listen_connections, ec);
     TENON_TRY(listening(ec, options_.host + ":" + std::to_string(port())));
@@ -77,6 +81,14 @@ class HttpServer final : public Server {
     }
   }
 
+  // A shell's limit of 1024 open files is for programs that use select(); a server has a connection a file.
+  static void raise_file_limit() {
+    rlimit limit{};
+    if (::getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= limit.rlim_max) return;
+    limit.rlim_cur = limit.rlim_max;
+    ::setrlimit(RLIMIT_NOFILE, &limit);  // where it cannot be raised, fewer connections are open at once
+  }
+
   static Status listening(error_code ec, const std::string& where) {
     if (ec == asio::error::address_in_use) {
       return fail(ErrorCode::kUnavailable, where + " is in use by another program; choose another port with --port");
@@ -94,8 +106,15 @@ class HttpServer final : public Server {
         start_session(std::move(socket), context_);
         return accept();
       }
-      // Out of file descriptors: wait until some connections are closed.
-      TENON_LOG_WARN("cannot accept a connection: {}", ec.message());
+      // Out of file descriptors: the connection goes that has been idle longest, or this one waits until some close.
+      if (const TimePoint time = TimePoint::clock::now(); !warned_ || time - *warned_ > std::chrono::seconds(10)) {
+        TENON_LOG_WARN("cannot accept a connection: {}", ec.message());
+        warned_ = time;
+      }
+      if (!context_->waiting.empty()) {
+        context_->waiting.front()();
+        return accept();
+      }
       retry_.expires_after(std::chrono::milliseconds(100));
       retry_.async_wait([this](error_code) { accept(); });
     });
@@ -141,6 +160,7 @@ class HttpServer final : public Server {
   tcp::acceptor acceptor_{io_};
   asio::steady_timer retry_{io_}, deadline_{io_};
   std::optional<asio::signal_set> signals_;
+  std::optional<TimePoint> warned_;
 };
 
 }  // namespace

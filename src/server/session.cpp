@@ -89,9 +89,14 @@ class Session : public std::enable_shared_from_this<Session> {
   Session(asio::ip::tcp::socket socket, std::shared_ptr<SessionContext> context)
       : stream_(std::move(socket)), context_(std::move(context)) {}
 
-  ~Session() { lose(); }
+  ~Session() {
+    wait_no_more();
+    lose();
+  }
 
   void read_request() {
+    wait_no_more();
+    place_ = context_->waiting.insert(context_->waiting.end(), [this] { close(); });
     parser_.emplace();
     parser_->body_limit(context_->options->max_body_bytes);
     expire_when_idle();
@@ -162,7 +167,13 @@ class Session : public std::enable_shared_from_this<Session> {
 
   void expire_when_idle() { stream_.expires_after(std::chrono::seconds(context_->options->idle_seconds)); }
 
+  void wait_no_more() {
+    if (place_) context_->waiting.erase(*place_);
+    place_.reset();
+  }
+
   void on_header(error_code ec) {
+    wait_no_more();
     if (ec) return on_request(ec);
     const bool waits = parser_->get().version() >= 11 && buffer_.size() == 0 &&
                        beast::iequals(parser_->get()[http::field::expect], "100-continue");
@@ -363,6 +374,7 @@ class Session : public std::enable_shared_from_this<Session> {
 
   void close() {
     if (std::exchange(closed_, true)) return;
+    wait_no_more();
     error_code ignored;
     stream_.socket().shutdown(asio::ip::tcp::socket::shutdown_both, ignored);
     stream_.close();
@@ -381,6 +393,7 @@ class Session : public std::enable_shared_from_this<Session> {
   bool read_next_ = false;  ///< the answer is complete; read the next request once it is written
   bool closed_ = false;
   std::size_t discarded_ = 0;
+  std::optional<std::list<std::function<void()>>::iterator> place_;  ///< among those that wait
   // Of the request that is being answered:
   Exchange::Headers common_;
   TimePoint begun_{};

@@ -6,6 +6,7 @@
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/ip/tcp.hpp>
 #include <functional>
+#include <list>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -35,6 +36,8 @@ struct SessionContext {
   bool draining = false;                              ///< answers say "Connection: close"
   std::map<const void*, std::shared_ptr<void>> busy;  ///< sessions whose request is not yet answered whole
   std::function<void()> became_idle;                  ///< after the last of them, while draining
+  /// Closes a connection that waits for a request or for the rest of its header; who waits longest is first.
+  std::list<std::function<void()>> waiting;
 };
 
 void start_session(boost::asio::ip::tcp::socket socket, std::shared_ptr<SessionContext> context);

@@ -1,6 +1,7 @@
 // HTTP itself: what clients and proxies may send, rightly or wrongly.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 
 #include <cmath>
 #include <ctime>
@@ -255,6 +256,56 @@ TEST(ServeProtocol, HalfARequestAndSilenceHarmNobody) {
   EXPECT_EQ(post(server.port(), "/v1/completions", completion(false)).status, 200);
   half.clear();
   EXPECT_EQ(post(server.port(), "/v1/completions", completion(false)).status, 200);
+}
+
+// The limit of open files: this process has it while it lives.
+class FileLimit {
+ public:
+  explicit FileLimit(rlim_t files) {
+    ::getrlimit(RLIMIT_NOFILE, &before_);
+    const rlimit now{std::min(files, before_.rlim_max), before_.rlim_max};
+    ::setrlimit(RLIMIT_NOFILE, &now);
+  }
+  ~FileLimit() { ::setrlimit(RLIMIT_NOFILE, &before_); }
+  rlim_t most() const { return before_.rlim_max; }
+
+ private:
+  rlimit before_{};
+};
+
+std::vector<std::unique_ptr<Connection>> idle_connections(const TinyServer& server, int count) {
+  std::vector<std::unique_ptr<Connection>> all;
+  for (int i = 0; i < count; ++i) {
+    all.push_back(std::make_unique<Connection>(server.port()));
+    if (i % 2 == 0) all.back()->send("GET /health HT");
+  }
+  return all;
+}
+
+TEST(ServeProtocol, TwoThousandIdleConnectionsAreNotNoticedUnderAShellsLimitOfFiles) {
+  std::unique_ptr<TinyServer> server;
+  {
+    const FileLimit of_a_shell(1024);
+    if (of_a_shell.most() < 4200) GTEST_SKIP() << "this user may not have 4200 files open";
+    server = std::make_unique<TinyServer>();
+  }
+  const FileLimit many(4200);
+  const auto idle = idle_connections(*server, 2000);
+  EXPECT_EQ(post(server->port(), "/v1/completions", completion(false)).status, 200);
+  idle[1998]->send("TP/1.1\r\nHost: x\r\n\r\n");
+  EXPECT_EQ(idle[1998]->read().status, 200) << "it has waited, and was not closed";
+}
+
+TEST(ServeProtocol, WhereNoMoreFilesMayBeOpenTheLongestIdleConnectionGoes) {
+  TinyServer server;
+  ASSERT_EQ(post(server.port(), "/v1/completions", completion(false)).status, 200);
+  const rlimit few{100, 100};
+  ASSERT_EQ(::prlimit(server.process().id(), RLIMIT_NOFILE, &few, nullptr), 0);
+  const auto idle = idle_connections(server, 200);
+  EXPECT_EQ(post(server.port(), "/v1/completions", completion(false)).status, 200);
+  EXPECT_TRUE(idle.front()->at_end());
+  idle.back()->send("GET /health HTTP/1.1\r\nHost: x\r\n\r\n");
+  EXPECT_EQ(idle.back()->read().status, 200);
 }
 
 TEST(ServeProtocol, ReadersThatDoNotReadDelayNobody) {

@@ -39,6 +39,7 @@ class Process {
   explicit Process(const std::vector<std::string>& arguments);
   ~Process();
   void signal(int number);
+  pid_t id() const { return pid_; }
   /// Waits for the end.
   Finished wait(int seconds = kPatience);
   bool ended();
