@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "grammar/closed_schema.h"
 #include "grammar/lark.h"
 #include "server/fields.h"
 #include "server/openai.h"
@@ -25,15 +26,19 @@ bool is_name(std::string_view name) {
   });
 }
 
+Source schema_source(const Json& schema, const char* param) {
+  return {Kind::kJsonSchema, text_of(grammar::closed_schema(schema)), param};
+}
+
 // A schema as an object, or as vLLM also takes it: the text of one.
 Result<Source> json_source(const Json& value, const char* param) {
-  if (value.is_object() || value.is_boolean()) return Source{Kind::kJsonSchema, text_of(value), param};
+  if (value.is_object() || value.is_boolean()) return schema_source(value, param);
   if (!value.is_string()) return wrong(param, "must be a JSON schema: an object, or the text of one");
   const auto& text = value.get_ref<const std::string&>();
   const auto parsed = parse_json(text, "the schema", {.max_bytes = grammar::kMaxSource, .max_depth = 64});
   if (!parsed) return wrong(param, "is no JSON schema: " + parsed.error().message);
   if (!parsed->is_object() && !parsed->is_boolean()) return wrong(param, "must be the text of a JSON object");
-  return Source{Kind::kJsonSchema, text, param};
+  return schema_source(*parsed, param);
 }
 
 Result<Source> regex_source(const Json& value, const char* param) {
@@ -123,7 +128,7 @@ Result<std::optional<Source>> response_format(const Json& format, bool allow_unk
   const Json* schema = inner.find("schema");
   if (schema && !schema->is_object()) return wrong(param, "has a 'schema' that is no object");
   if (const auto others = inner.no_others(); !others) return wrong(param, "has an " + others.error().message);
-  return schema ? Source{Kind::kJsonSchema, text_of(*schema), param} : any_object(param);
+  return schema ? schema_source(*schema, param) : any_object(param);
 }
 
 // One of the ways to say it, and what reads its value.
@@ -159,8 +164,8 @@ Result<std::optional<Source>> structured_outputs(const Json& value, bool allow_u
   bool object = false;
   if (!fields.boolean("json_object", object)) return wrong(param, "has a 'json_object' that is neither true nor false");
   if (object) TENON_TRY(keep(any_object(param)));
-  for (const char* name :
-       {"disable_fallback", "disable_any_whitespace", "disable_additional_properties", "whitespace_pattern"}) {
+  TENON_TRY(fields.only("disable_additional_properties", {false, true}));  // see closed_schema()
+  for (const char* name : {"disable_fallback", "disable_any_whitespace", "whitespace_pattern"}) {
     if (!fields.only(name, {false, ""})) {
       return unsupported("'structured_outputs' with '" + std::string(name) + "' is not supported", param);
     }
@@ -218,6 +223,7 @@ Result<std::vector<chat::CallRule>> call_rules(const Json& tools, bool whole) {
         return wrong("tools", "has the function '" + name + "' whose 'parameters' are not of \"type\": \"object\"");
       }
     }
+    schema = grammar::closed_schema(std::move(schema));
     TENON_ASSIGN(std::string arguments, grammar::lark_expression({Kind::kJsonSchema, text_of(schema), "tools"}));
     out.push_back({.name = name, .arguments = std::move(arguments)});
     if (!whole) continue;

@@ -53,6 +53,24 @@ TEST(Structure, EachWayToSayIt) {
   EXPECT_EQ(parse_completion_request(text)->structure->text, "b");
 }
 
+TEST(Structure, ObjectsHaveNoKeysThatTheirSchemaDoesNotList) {
+  const std::string open = R"({"properties":{"a":{}}})",
+                    closed = R"({"properties":{"a":{}},"additionalProperties":false})";
+  for (const std::string& more :
+       {R"({"response_format": {"type": "json_schema", "json_schema": {"name": "n", "schema": )" + open + "}}}",
+        R"({"structured_outputs": {"disable_additional_properties": true, "json": )" + open + "}}",
+        R"({"guided_json": )" + Json(open).dump() + "}"}) {
+    const auto parsed = parse(more);
+    ASSERT_TRUE(parsed) << more << parsed.error().message;
+    EXPECT_EQ(parsed->structure->text, closed) << more;
+  }
+  const auto call = parse(R"({"tool_choice": "required", "tools": [{"type": "function", "function": {"name": "f",
+                             "parameters": )" +
+                          open + "}}]}");
+  ASSERT_TRUE(call) << call.error().message;
+  EXPECT_THAT(call->call_rules[0].arguments, HasSubstr("\"additionalProperties\":false"));
+}
+
 TEST(Structure, WhatIsWrongNamesTheParameter) {
   const std::pair<const char*, const char*> cases[] = {
       {"response_format", R"("json")"},
