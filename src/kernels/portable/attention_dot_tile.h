@@ -92,11 +92,7 @@ class AttentionDotTile {
         for (int c = 0; c < kColumns; ++c) sums[r][c] = S::dot(sums[r][c], x, keys[c]);
       }
     }
-#pragma GCC unroll 8
-    for (int r = 0; r < rows; ++r) {
-#pragma GCC unroll 4
-      for (int c = 0; c < kColumns; ++c) S::store(out + r * kPage + key + c * kWidth, sums[r][c]);
-    }
+    store_sums<S>(sums, out + key, kPage);
   }
 
   template <int rows>
@@ -112,11 +108,7 @@ class AttentionDotTile {
   static void columns(const Values& x, int d, float* sums, std::int64_t stride) {
     constexpr int kVectors = count == 0 ? 2 : count;
     F acc[rows][kVectors];
-#pragma GCC unroll 8
-    for (int r = 0; r < rows; ++r) {
-#pragma GCC unroll 4
-      for (int c = 0; c < kVectors; ++c) acc[r][c] = S::load(sums + r * stride + d + c * kWidth);
-    }
+    load_sums<S>(sums + d, stride, acc);
     int key = x.begin;
     if (key % 2 != 0) {
       add_pair<rows, count, false, true>(x, key - 1, d, acc);
@@ -124,11 +116,7 @@ class AttentionDotTile {
     }
     for (; key + 2 <= x.end; key += 2) add_pair<rows, count, true, true>(x, key, d, acc);
     if (key < x.end) add_pair<rows, count, true, false>(x, key, d, acc);
-#pragma GCC unroll 8
-    for (int r = 0; r < rows; ++r) {
-#pragma GCC unroll 4
-      for (int c = 0; c < kVectors; ++c) S::store(sums + r * stride + d + c * kWidth, acc[r][c]);
-    }
+    store_sums<S>(acc, sums + d, stride);
   }
 
   /// The keys in slots `key`, an even one, and key + 1, as far as they are seen.

@@ -106,6 +106,26 @@ template <class Element>
     __builtin_prefetch(at + i, 0, kSecondLevel);
 }
 
+/// A tile's sums from rows that lie `stride` apart, and back.
+template <class S, int rows, int vectors>
+[[gnu::always_inline]] inline void load_sums(const float* from, std::int64_t stride,
+                                             typename S::F (&sums)[rows][vectors]) {
+#pragma GCC unroll 8
+  for (int r = 0; r < rows; ++r) {
+#pragma GCC unroll 4
+    for (int c = 0; c < vectors; ++c) sums[r][c] = S::load(from + r * stride + c * S::kWidth);
+  }
+}
+template <class S, int rows, int vectors>
+[[gnu::always_inline]] inline void store_sums(const typename S::F (&sums)[rows][vectors], float* to,
+                                              std::int64_t stride) {
+#pragma GCC unroll 8
+  for (int r = 0; r < rows; ++r) {
+#pragma GCC unroll 4
+    for (int c = 0; c < vectors; ++c) S::store(to + r * stride + c * S::kWidth, sums[r][c]);
+  }
+}
+
 /// By multiply-adds in float32, keys and values widened.
 template <class S, class Kv>
 class AttentionTile {
@@ -189,11 +209,7 @@ class AttentionTile {
       add_dim<rows, count, 0>(q, k, d, key, sums);
       if constexpr (Kv::kDimStep == 2) add_dim<rows, count, 1>(q, k, d, key, sums);
     }
-#pragma GCC unroll 8
-    for (int r = 0; r < rows; ++r) {
-#pragma GCC unroll 4
-      for (int c = 0; c < count; ++c) S::store(out + r * kPage + key + c * kWidth, sums[r][c]);
-    }
+    store_sums<S>(sums, out + key, kPage);
   }
 
   template <int rows, int count, int j>
@@ -225,11 +241,7 @@ class AttentionTile {
   static void columns(const Values& x, int d, float* sums, std::int64_t stride) {
     constexpr int kVectors = count == 0 ? 2 : count;
     F acc[rows][kVectors];
-#pragma GCC unroll 8
-    for (int r = 0; r < rows; ++r) {
-#pragma GCC unroll 4
-      for (int c = 0; c < kVectors; ++c) acc[r][c] = S::load(sums + r * stride + d + c * kWidth);
-    }
+    load_sums<S>(sums + d, stride, acc);
     for (int key = x.begin; key < x.end; ++key) {
       const std::int64_t offset = static_cast<std::int64_t>(key) * x.value_dim + d;
       fetch_block(x.next, offset, kVectors * kWidth);
@@ -247,11 +259,7 @@ class AttentionTile {
         for (int c = 0; c < kVectors; ++c) acc[r][c] = S::fma(p, values[c], acc[r][c]);
       }
     }
-#pragma GCC unroll 8
-    for (int r = 0; r < rows; ++r) {
-#pragma GCC unroll 4
-      for (int c = 0; c < kVectors; ++c) S::store(sums + r * stride + d + c * kWidth, acc[r][c]);
-    }
+    store_sums<S>(acc, sums + d, stride);
   }
 };
 
