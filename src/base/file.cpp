@@ -62,7 +62,11 @@ Result<std::shared_ptr<const MappedFile>> MappedFile::open(const std::string& pa
   TENON_ASSIGN(const std::size_t size, open_regular(path, file));
   if (size == 0) return fail(ErrorCode::kDataLoss, path + ": the file is empty");
   void* data = ::mmap(nullptr, size, PROT_READ, MAP_SHARED, file.fd, 0);
-  if (data == MAP_FAILED) return fail(ErrorCode::kResourceExhausted, path + ": cannot map: " + std::strerror(errno));
+  if (data == MAP_FAILED) {
+    const std::string why = std::strerror(errno);
+    return fail(ErrorCode::kResourceExhausted, path + ": cannot map its " + std::to_string((size - 1) / 1000000 + 1) +
+                                                   " MB: " + why + " (see ulimit -v)");
+  }
   return std::shared_ptr<const MappedFile>(new MappedFile(path, static_cast<const std::byte*>(data), size));
 }
 

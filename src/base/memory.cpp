@@ -62,11 +62,30 @@ std::size_t headroom_up(const fs::path& mount, const std::string& group, const V
   return least;
 }
 
+// What the limits of the process itself (ulimit -v and -d) still allow.
+std::size_t headroom_of_process(const fs::path& process) {
+  std::size_t least = SIZE_MAX;
+  std::ifstream limits(process / "limits");  // "Max address space  SOFT  HARD  bytes": three words, then two numbers
+  for (std::string line; std::getline(limits, line);) {
+    const bool addresses = line.starts_with("Max address space "), data = line.starts_with("Max data size ");
+    if (!addresses && !data) continue;
+    std::istringstream words(line);
+    std::string word;
+    std::size_t limit = 0;
+    if (!(words >> word >> word >> word >> limit)) continue;  // "unlimited"
+    const std::size_t used = number_of(process / "status", {addresses ? "VmSize:" : "VmData:"}) * 1024;
+    least = std::min(least, limit - std::min(limit, used));
+  }
+  return least;
+}
+
 }  // namespace
 
 std::size_t available_memory(const fs::path& root) {
-  std::size_t available = SIZE_MAX;
-  if (const std::size_t kilobytes = number_of(root / "proc/meminfo", {"MemAvailable:"})) available = kilobytes * 1024;
+  std::size_t available = headroom_of_process(root / "proc/self");
+  if (const std::size_t kilobytes = number_of(root / "proc/meminfo", {"MemAvailable:"})) {
+    available = std::min(available, kilobytes * 1024);
+  }
   const fs::path mount = root / "sys/fs/cgroup";
   std::ifstream groups(root / "proc/self/cgroup");
   for (std::string line; std::getline(groups, line);) {  // "0::/path" of v2, "4:memory:/path" of v1

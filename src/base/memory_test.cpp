@@ -43,6 +43,27 @@ TEST_F(Memory, OfTheMachineWhereNoGroupHasALimit) {
   EXPECT_EQ(megabytes(), 10U);
 }
 
+TEST_F(Memory, OfTheProcessWhereItHasLimitsOfItsOwn) {
+  const auto limits = [&](const std::string& data, const std::string& addresses) {
+    put("proc/self/limits",
+        "Limit                     Soft Limit           Hard Limit           Units     \n"
+        "Max data size             " +
+            data +
+            "            unlimited            bytes     \n"
+            "Max address space         " +
+            addresses + "            unlimited            bytes     \n");
+  };
+  put("proc/self/status", "Name:\ttenon\nVmSize:\t    4096 kB\nVmData:\t    2048 kB\n");
+  limits("unlimited", "unlimited");
+  EXPECT_EQ(megabytes(), 10U);
+  limits("unlimited", "7340032");
+  EXPECT_EQ(megabytes(), 3U);
+  limits("4194304", "7340032");
+  EXPECT_EQ(megabytes(), 2U);
+  limits("unlimited", "1048576");  // taken before the limit was set
+  EXPECT_EQ(megabytes(), 0U);
+}
+
 TEST_F(Memory, OfTheGroupWithoutItsPageCache) {
   put("proc/self/cgroup", "0::/system.slice/tenon.service\n");
   group("system.slice/tenon.service", 8, 6, 2);
