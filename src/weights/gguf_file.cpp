@@ -201,6 +201,21 @@ class MetadataReader {
   std::uint64_t elements_left_;
 };
 
+// Each tensor begins where the one before ends, but for the alignment. A larger gap is what a wrong type or shape
+// leaves.
+Status check_gaps(const std::string& file, const std::vector<StoredTensor>& tensors, std::uint64_t data_begin,
+                  std::uint64_t alignment) {
+  std::uint64_t end = data_begin;
+  for (const StoredTensor& t : tensors) {
+    if (t.begin - end >= alignment) {
+      return fail(ErrorCode::kDataLoss, file + ": " + std::to_string(t.begin - end) + " bytes before the tensor " +
+                                            shown(t.name) + " belong to no tensor; the file is corrupt");
+    }
+    end = t.end;
+  }
+  return {};
+}
+
 Result<std::uint64_t> alignment_of(const Json& metadata, const std::string& file) {
   const auto at = metadata.find("general.alignment");
   if (at == metadata.end()) return kDefaultAlignment;
@@ -322,6 +337,7 @@ Result<GgufFile> parse_gguf(std::span<const std::byte> bytes, const std::string&
     }
   }
   TENON_TRY(check_names_and_overlaps(file, out.tensors));
+  TENON_TRY(check_gaps(file, out.tensors, data_begin, alignment));
   return out;
 }
 

@@ -155,6 +155,9 @@ TEST(Gguf, RefusesAbsurdTensors) {
   EXPECT_THAT(tensor({1, 1, 1, 1, 1}, 0, 0), HasSubstr("5 dims"));
   EXPECT_THAT(error_of(GgufBuilder().tensor("w", {8}, 0, data).tensor("v", {8}, 0, data, 0).build()),
               HasSubstr("overlap"));
+  EXPECT_THAT(error_of(GgufBuilder().tensor("w", {8}, 0, data).tensor("v", {16}, 0, data).build()),
+              HasSubstr("32 bytes before the tensor 'v' belong to no tensor"));
+  EXPECT_THAT(error_of(GgufBuilder().tensor("w", {16}, 0, data + data, 32).build()), HasSubstr("32 bytes before"));
   EXPECT_THAT(error_of(GgufBuilder().tensor("w", {8}, 0, data).tensor("w", {8}, 0, data).build()),
               HasSubstr("two tensors are named 'w'"));
   EXPECT_THAT(error_of(GgufBuilder().u32("a", 1).u32("a", 2).build()), HasSubstr("'a' is there twice"));
