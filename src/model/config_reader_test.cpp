@@ -186,6 +186,13 @@ TEST(RopeReader, DefaultsOfTransformers) {
   EXPECT_EQ(ratio.factor, 4.0);
 }
 
+TEST(RopeReader, TurnsOfYarnAreMoreThanNone) {
+  for (const std::string name : {"beta_fast", "beta_slow"}) {
+    const std::string scaling = R"({"rope_scaling": {"rope_type": "yarn", "factor": 4.0, ")" + name + R"(": -1}})";
+    EXPECT_THAT(error_of(with(scaling.c_str())), HasSubstr(name + " of LlamaForCausalLM must be more than 0"));
+  }
+}
+
 TEST(RopeReader, TwoBasesThatContradictEachOther) {
   EXPECT_THAT(error_of(with(R"({"rope_theta": 12345.0, "rope_parameters": {"rope_theta": 500000.0}})")),
               HasSubstr("rope_theta of LlamaForCausalLM is 12345.0, but rope_parameters.rope_theta is 500000.0"));

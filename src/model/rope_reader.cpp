@@ -65,6 +65,8 @@ nn::RopeConfig ConfigReader::rope_entry(int head_dim, int max_position_embedding
     rope.beta_slow = number_or("beta_slow", 1.0);
     if (rope.beta_fast == 0.0) rope.beta_fast = 32.0;
     if (rope.beta_slow == 0.0) rope.beta_slow = 1.0;
+    if (rope.beta_fast < 0.0) fail("beta_fast", "must be more than 0");  // its logarithm is taken
+    if (rope.beta_slow < 0.0) fail("beta_slow", "must be more than 0");
     rope.mscale = number_or("mscale", 0.0);
     rope.mscale_all_dim = number_or("mscale_all_dim", 0.0);
     rope.truncate = boolean_or("truncate", true);
