@@ -129,6 +129,11 @@ Status fill(HttpClient& http, const HubConfig& config, const RemoteFile& file, P
       why = "the connection ended after " + std::to_string(blob.size()) + " of " + std::to_string(file.size) + " bytes";
     } else if (worth_a_retry(*response)) {
       why = "HTTP status " + std::to_string(response->status);
+    } else if (!same_origin(response->url, config.endpoint)) {
+      // The hub's CDN: no token went there, and what comes after the '?' is a secret of its own.
+      return fail(ErrorCode::kUnavailable, file.name + ": " + shown(response->url.substr(0, response->url.find('?'))) +
+                                               ", where the hub keeps it, answered with HTTP status " +
+                                               std::to_string(response->status) + "; try again later");
     } else {
       return std::unexpected(error_of_response(*response, config, file.name, file.name));
     }

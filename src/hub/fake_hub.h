@@ -178,6 +178,7 @@ class FakeHub {
   std::atomic<bool> ignore_range{false};  ///< a 200 with everything answers a Range request
   std::atomic<bool> wrong_range{false};   ///< a 206 that begins elsewhere
   std::atomic<bool> chunked{false};       ///< downloads come without a Content-Length
+  std::atomic<bool> cdn_denies{false};    ///< a 403 of the CDN, as for a signature that has expired
   std::atomic<bool> gated{false};
   std::atomic<bool> denied{false};  ///< a private or missing repo: 401
 
@@ -244,7 +245,7 @@ class FakeHub {
 
   FakeResponse on_cdn(const FakeRequest& r) {
     const std::lock_guard lock(mutex_);
-    if (!r.path.ends_with("?Signature=x%2Fy")) return {403, {}, "bad signature", SIZE_MAX, false};
+    if (cdn_denies || !r.path.ends_with("?Signature=x%2Fy")) return {403, {}, "bad signature", SIZE_MAX, false};
     const auto at = files.find(r.path.substr(1, r.path.find('?') - 1));
     return at == files.end() ? FakeResponse{404, {}, "", SIZE_MAX, false} : contents(at->second, r);
   }

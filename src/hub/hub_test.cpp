@@ -59,6 +59,13 @@ TEST_F(Hub, TheTokenGoesToTheHubAndNotToItsCdn) {
   for (const auto& q : hub_.cdn_requests()) EXPECT_FALSE(q.headers.contains("authorization")) << q.path;
 }
 
+TEST_F(Hub, ARefusalOfTheCdnIsNotTheTokens) {
+  hub_.cdn_denies = true;
+  const std::string message = error(request());  // of the file that was refused first
+  EXPECT_THAT(message, HasSubstr(", where the hub keeps it, answered with HTTP status 403"));
+  EXPECT_THAT(message, AllOf(Not(HasSubstr("HF_TOKEN")), Not(HasSubstr("Signature"))));
+}
+
 TEST_F(Hub, FollowsARenamedRepo) {
   hub_.renamed_from = "old/title";
   const auto snapshot = fetch(request("old/title"));
