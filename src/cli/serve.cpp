@@ -35,12 +35,6 @@ Example example_of(const Assembly& assembly) {
           R"("messages": [{"role": "user", "content": "What is the capital of France?"}], "temperature": 0)"};
 }
 
-// An IPv6 address in a URL stands in brackets.
-std::string url_of(const std::string& host, std::uint16_t port) {
-  const bool bare = host.find(':') != std::string::npos && !host.starts_with('[');
-  return "http://" + (bare ? "[" + host + "]" : host) + ":" + std::to_string(port);
-}
-
 std::string quoted_for_shell(const std::string& text) {
   std::string out = "'";
   for (const char c : text) out += c == '\'' ? "'\\''" : std::string(1, c);
@@ -118,7 +112,7 @@ Status serve(const ServeOptions& options) {
   TENON_ASSIGN(const auto server, server::Server::create(options.server));
   TENON_ASSIGN(Assembly assembly, assemble_any(options.model));
   const std::string name = options.served_model_name.empty() ? assembly.model.name : options.served_model_name;
-  const std::string address = url_of(options.server.host, server->port());
+  const std::string address = "http://" + server::host_and_port(options.server.host, server->port());
   const Example example = example_of(assembly);
   TENON_ASSIGN(auto defaults, request_defaults(options, assembly.model));
   defaults.allow_unknown_fields = options.allow_unknown_fields;

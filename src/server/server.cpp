@@ -35,7 +35,7 @@ class HttpServer final : public Server {
 
   Status bind() {
     error_code ec;
-    const std::string where = options_.host + ":" + std::to_string(options_.port);
+    const std::string where = host_and_port(options_.host, options_.port);
     const auto found = tcp::resolver(io_).resolve(options_.host, std::to_string(options_.port), ec);
     if (ec || found.empty()) return invalid("cannot resolve the host '" + options_.host + "': " + ec.message());
     const tcp::endpoint endpoint = found.begin()->endpoint();
@@ -53,7 +53,7 @@ class HttpServer final : public Server {
     raise_file_limit();
     error_code ec;
     acceptor_.listen(asio::socket_base::max_listen_connections, ec);
-    TENON_TRY(listening(ec, options_.host + ":" + std::to_string(port())));
+    TENON_TRY(listening(ec, host_and_port(options_.host, port())));
     accept();
     if (signals) {
       signals_.emplace(io_, SIGINT, SIGTERM);
@@ -92,6 +92,14 @@ class HttpServer final : public Server {
   static Status listening(error_code ec, const std::string& where) {
     if (ec == asio::error::address_in_use) {
       return fail(ErrorCode::kUnavailable, where + " is in use by another program; choose another port with --port");
+    }
+    if (ec == asio::error::access_denied) {
+      return fail(ErrorCode::kPermissionDenied, "not allowed to listen on " + where +
+                                                    ": low ports are the administrator's; choose another with --port");
+    }
+    if (ec == boost::system::errc::address_not_available) {
+      return fail(ErrorCode::kUnavailable,
+                  where + " is no address of this machine; choose one with --host (0.0.0.0: all)");
     }
     if (ec) return fail(ErrorCode::kUnavailable, "cannot listen on " + where + ": " + ec.message());
     return {};
@@ -164,6 +172,11 @@ class HttpServer final : public Server {
 };
 
 }  // namespace
+
+std::string host_and_port(const std::string& host, std::uint16_t port) {
+  const bool bare = host.find(':') != std::string::npos && !host.starts_with('[');
+  return (bare ? "[" + host + "]" : host) + ":" + std::to_string(port);
+}
 
 Result<std::unique_ptr<Server>> Server::create(ServerOptions options) {
   auto server = std::make_unique<HttpServer>(std::move(options));

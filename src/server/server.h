@@ -20,6 +20,9 @@ struct ServerOptions {
   std::optional<int> shutdown_seconds;  ///< how long running replies may take to finish after SIGTERM; none: no limit
 };
 
+/// "127.0.0.1:8000"; an IPv6 address stands in brackets, as in a URL.
+std::string host_and_port(const std::string& host, std::uint16_t port);
+
 class Server {
  public:
   /// Binds, so that "port in use" is known before a model is loaded; the error names the address.
