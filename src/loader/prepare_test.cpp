@@ -48,6 +48,7 @@ TEST(Source, SaysWhatIsWrong) {
       HasSubstr("has a config.json, but no SafeTensors: give a GGUF file itself, as in " + dir.path() + "/a.gguf"));
   dir.write("model.safetensors", "");
   EXPECT_EQ(find_model(dir.path(), "main")->directory, dir.path());
+  EXPECT_THAT(find_model(dir.path(), "v2").error().message, HasSubstr("of which there is no revision v2"));
   EXPECT_THAT(find_model(dir.path() + "/model.safetensors", "main").error().message, HasSubstr("is no .gguf file"));
 }
 

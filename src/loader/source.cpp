@@ -47,6 +47,12 @@ Result<ModelSource> find_model(const std::string& model, const std::string& revi
   if (model.empty())
     return invalid("no model is given: name a hub id (org/name), a directory or a .gguf file", "model");
   std::error_code ignored;
+  // Files here have no revisions; one that is asked for is another model's than theirs.
+  if (revision != "main" && fs::exists(model, ignored)) {
+    return invalid(model + " is a file or directory here, of which there is no revision " + revision +
+                       ": leave --revision out, or run this where the hub's model of that name is meant",
+                   "revision");
+  }
   if (fs::is_directory(model, ignored)) return in_directory(model);
   if (fs::is_regular_file(model, ignored)) {
     if (fs::path(model).extension() == ".gguf") return ModelSource{.directory = {}, .gguf = model};
