@@ -19,10 +19,11 @@ namespace tenon::cli {
 
 namespace {
 
+constexpr const char* kOutOfMemory =
+    "out of memory: free some, raise the limit (ulimit -v), or use a smaller model or context (--max-length)";
+
 std::string sentence_of(const std::exception& e) {
-  if (dynamic_cast<const std::bad_alloc*>(&e) != nullptr) {
-    return "out of memory: free some, raise the limit (ulimit -v), or use a smaller model or context (--max-length)";
-  }
+  if (dynamic_cast<const std::bad_alloc*>(&e) != nullptr) return kOutOfMemory;
   // A thread that could not be started, as a rule.
   if (dynamic_cast<const std::system_error*>(&e) != nullptr) {
     return std::string("the operating system refused a thread or memory (see ulimit -v and -u): ") + e.what();
@@ -30,15 +31,22 @@ std::string sentence_of(const std::exception& e) {
   return e.what();
 }
 
-int end_with(const std::string& sentence, int status) {
+// Names in it may be those of a file that a stranger made: what would command the terminal is not printed.
+int end_with(std::string sentence, int status) {
+  std::ranges::replace_if(
+      sentence, [](unsigned char c) { return (c < 0x20 && c != '\n' && c != '\t') || c == 0x7f; }, '?');
   std::fprintf(stderr, "tenon: %s\n", sentence.c_str());
   return status;
 }
 
-// An exception that run() cannot catch, for it is another thread's: a sentence all the same.
+// An exception that run() cannot catch, for it is another thread's or leaves a destructor: a sentence all the same.
 [[noreturn]] void end_by_exception() {
   try {
     if (const auto exception = std::current_exception()) std::rethrow_exception(exception);
+  } catch (const std::bad_alloc&) {
+    // Nothing was given back on the way here: there may not even be the memory for a string.
+    std::fprintf(stderr, "tenon: %s\n", kOutOfMemory);
+    std::_Exit(1);
   } catch (const std::exception& e) {
     std::_Exit(end_with(sentence_of(e), 1));
   }

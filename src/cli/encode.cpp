@@ -50,6 +50,7 @@ void add_encode(CLI::App& app, Status& result) {
   add_model_options(*command, options->model);
   add_matryoshka(*command, options->model);
   command->add_option("-t,--text", options->texts, "A text (repeatable); without any, one a line on standard input")
+      ->check(utf8())
       ->allow_extra_args(false);
   command->add_option("--dimensions", options->dimensions, "Of the vectors, where the model's may be cut")
       ->check(whole_number(1));

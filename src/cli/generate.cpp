@@ -96,8 +96,8 @@ void add_generate(CLI::App& app, Status& result) {
   options->model.max_batch_size = 1;
   CLI::App* command = app.add_subcommand("generate", "One prompt from the command line, streamed to the terminal");
   add_model_options(*command, options->model);
-  command->add_option("-p,--prompt", options->prompt, "The prompt")->required();
-  command->add_option("--system", options->system, "System message");
+  command->add_option("-p,--prompt", options->prompt, "The prompt")->required()->check(utf8());
+  command->add_option("--system", options->system, "System message")->check(utf8());
   command->add_flag("--raw", options->raw, "Do not apply the chat template");
   command->add_option("-n,--max-tokens", options->max_tokens, "Most tokens of the reply")->check(whole_number(1));
   command->add_option("--temperature", options->sampling.temperature, "0: greedy")

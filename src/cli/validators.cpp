@@ -1,5 +1,7 @@
 #include "cli/validators.h"
 
+#include <simdjson.h>
+
 #include <charconv>
 #include <cmath>
 
@@ -100,6 +102,13 @@ CLI::Validator bytes() {
 
 CLI::Validator not_empty() {
   const auto check = [](std::string& text) -> std::string { return text.empty() ? "must not be empty" : ""; };
+  return {check, ""};
+}
+
+CLI::Validator utf8() {
+  const auto check = [](std::string& text) -> std::string {
+    return simdjson::validate_utf8(text.data(), text.size()) ? "" : "must be valid UTF-8";
+  };
   return {check, ""};
 }
 

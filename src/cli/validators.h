@@ -23,5 +23,7 @@ CLI::Validator one_of_enum(std::map<std::string, int> values);
 /// An amount of memory, as parse_bytes reads it.
 CLI::Validator bytes();
 CLI::Validator not_empty();
+/// Text that a model can read: valid UTF-8.
+CLI::Validator utf8();
 
 }  // namespace tenon::cli

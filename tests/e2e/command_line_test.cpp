@@ -54,6 +54,10 @@ TEST(CommandLine, APortInUse) {
   EXPECT_THAT(failure(model_dir(), {}, port), AllOf(HasSubstr("in use"), HasSubstr(port)));
 }
 
+TEST(CommandLine, AnAddressOfAnotherMachine) {
+  EXPECT_THAT(failure(model_dir(), {"--host", "192.0.2.1"}), HasSubstr("192.0.2.1:0 is no address of this machine"));
+}
+
 TEST(CommandLine, AnUnknownHost) {
   EXPECT_THAT(failure(model_dir(), {"--host", "no such host"}), HasSubstr("no such host"));
 }
@@ -67,6 +71,15 @@ TEST(CommandLine, Usage) {
   const Finished version = run({"--version"});
   EXPECT_EQ(version.status, 0);
   EXPECT_NE(version.out, "");
+}
+
+TEST(CommandLine, APromptIsText) {
+  for (const char* option : {"--prompt", "--system"}) {
+    const Finished end = run({"generate", model_dir().string(), "-p", "Once", option, "caf\xc3"});
+    EXPECT_EQ(end.status, 2) << option;
+    EXPECT_THAT(end.err, HasSubstr(std::string(option) + ": must be valid UTF-8"));
+  }
+  EXPECT_EQ(run({"encode", model_dir().string(), "-t", "caf\xc3"}).status, 2);
 }
 
 // Status 2 before anything is loaded, for the model is not there; what is said.
@@ -134,6 +147,11 @@ TEST_F(BadModel, UnknownArchitecture) {
 }
 
 // Text files are looked at before the weights are packed, which takes minutes of a large model.
+TEST_F(BadModel, NamesThatWouldCommandTheTerminal) {
+  edit_config("evil\x1b[2J\r", 1);
+  EXPECT_THAT(failure(model()), HasSubstr("config field evil?[2J? is 1"));
+}
+
 TEST_F(BadModel, NoTokenizer) {
   fs::remove(model() / "tokenizer.json");
   EXPECT_THAT(failure(model()), HasSubstr("there is no tokenizer; put the model's tokenizer.json"));

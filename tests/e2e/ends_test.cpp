@@ -4,8 +4,10 @@
 #include <sys/wait.h>
 
 #include <cstdio>
+#include <fstream>
 
 #include "server_process.h"
+#include "weights/test_files.h"
 
 namespace tenon::e2e {
 namespace {
@@ -64,6 +66,31 @@ TEST(Ends, TooLittleMemory) {
       EXPECT_THAT(end.out, HasSubstr("tenon: ")) << mib;
     }
   }
+}
+
+// Of many small allocations the last one fails where hardly a byte is left, not even for the sentence.
+TEST(Ends, TooLittleMemoryInTheMiddleOfAFile) {
+  using weights::raw;
+  constexpr std::uint64_t kTokens = 400000;
+  std::string tokens = raw<std::uint32_t>(9) + raw<std::uint32_t>(8) + raw(kTokens);
+  for (std::uint64_t i = 0; i < kTokens; ++i) tokens += weights::GgufBuilder::text(std::to_string(i + (1ull << 62)));
+  const TempDir dir;
+  const std::string file = (dir.path() / "many.gguf").string();
+  std::ofstream(file, std::ios::binary) << weights::GgufBuilder().key("tokens", tokens).build();
+  int at_once = 0;
+  for (int mib = 60; mib < 150; mib += 3) {
+    const Finished end =
+        shell("ulimit -c 0; ulimit -v " + std::to_string(mib << 10) + "; $T inspect '" + file + "' 2>&1");
+    EXPECT_EQ(end.status, 1) << mib << " MiB: " << end.out;
+    EXPECT_THAT(end.out, HasSubstr("tenon: ")) << mib;
+    at_once += end.out.starts_with("tenon: out of memory");
+  }
+  EXPECT_GT(at_once, 0) << "no limit was of interest";
+}
+
+TEST(Ends, TheCacheFitsUlimitsToo) {
+  const Finished end = shell("ulimit -v 500000; $T generate $M -p Once -n 2 --max-batch-size 4096 2>&1");
+  EXPECT_EQ(end.status, 0) << "so many pages of keys and values as can be had; " << end.out;
 }
 #endif
 
