@@ -291,6 +291,7 @@ TEST_F(CompletionTest, APromptBeyondTheContextIsNotCopiedForEveryChoice) {
   EXPECT_EQ(engine_->most_at_once, 1u);
   EXPECT_TRUE(begun(10));
   EXPECT_EQ(engine_->most_at_once, 200u);
+  exchange_->hang_up();  // or it would never end
 }
 
 TEST_F(CompletionTest, WhatFillsTheMemoryIsRefused) {
