@@ -27,7 +27,10 @@ CompileOptions options_for(const Config& config, DType dtype) {
   options.limits = {
       .max_total_tokens = 200, .max_rows = kSequences, .max_sampled_rows = 200, .max_pages_per_row = kMaxPages};
   options.float_dtype = dtype == DType::kF32 ? DType::kF32 : DType::kBF16;
-  options.kv_layout.dtype = options.float_dtype;
+  // Activations of 8 bits choose experts by scores that are close: a bfloat16 cache, for which kernels round what the
+  // interpreter does not, would choose others.
+  const bool routes = tensor::info(dtype).quantized && config.router.top_k < config.experts;
+  options.kv_layout.dtype = routes ? DType::kF32 : options.float_dtype;
   tensor::KvLayer kv{.num_kv_heads = config.kv_heads, .key_dim = config.head_dim, .value_dim = config.head_dim};
   if (config.latent > 0) kv = {1, config.latent + config.head_dim / 2, config.latent};
   options.kv_layout.layers.assign(static_cast<std::size_t>(config.layers), kv);
@@ -86,15 +89,15 @@ double relative_error(const std::vector<float>& a, const std::vector<float>& b) 
   return std::sqrt(difference / norm);
 }
 
-/// How many rows are further from `expected` than `bound`.
-std::ptrdiff_t rows_beyond(std::span<const float> values, const graph::Tensor& expected, double bound) {
-  std::ptrdiff_t beyond = 0;
+/// relative_error of each row.
+std::vector<double> row_errors(const runtime::Tap& tap, const graph::Tensor& expected) {
+  std::vector<double> errors;
   const std::int64_t width = expected.last();
   for (std::int64_t r = 0; r < expected.rows(); ++r) {
-    const auto row = values.begin() + r * width;
-    if (relative_error({row, row + width}, {expected.row(r), expected.row(r) + width}) > bound) ++beyond;
+    const auto row = tap.values.begin() + r * width;
+    errors.push_back(relative_error({row, row + width}, {expected.row(r), expected.row(r) + width}));
   }
-  return beyond;
+  return errors;
 }
 
 double bound(DType dtype) {
@@ -126,22 +129,14 @@ class Compiled : public testing::TestWithParam<Case> {
  protected:
   Config config() const { return test::configs().at(std::get<0>(GetParam())); }
   DType dtype() const { return std::get<1>(GetParam()); }
-  void expect_near(std::span<const float> values, const graph::Tensor& expected, const std::string& name) const {
-    if (tensor::info(dtype()).quantized && config().router.top_k < config().experts) {
-      // Where two scores are close, 8 bits choose another expert: for 4 of 169 tokens here, the others are within 0.03.
-      EXPECT_LE(rows_beyond(values, expected, bound(dtype())), 1 + expected.rows() / 50) << name;
-    } else {
-      EXPECT_LT(relative_error({values.begin(), values.end()}, expected.f32), bound(dtype())) << name;
-    }
-  }
 };
 
 TEST_P(Compiled, AgreesWithTheInterpreter) {
   Model model(config(), dtype());
   auto interpreter = model.interpreter();
   for (const OwnedBatch& batch : two_steps(config().vocab)) {
-    const auto outputs = interpreter.run(graph::batch_inputs(batch.view())).outputs;
-    expect_near(model.run(batch), outputs.at("logits"), "logits");
+    const auto expected = interpreter.run(graph::batch_inputs(batch.view())).outputs.at("logits").f32;
+    EXPECT_LT(relative_error(model.run(batch), expected), bound(dtype()));
   }
 }
 
@@ -151,6 +146,7 @@ TEST_P(Compiled, TapsAgreeWithTheInterpreterAndChangeNoBit) {
   options.taps = true;
   Model tapped(config(), dtype(), options);
   auto interpreter = tapped.interpreter();
+  const bool routes = tensor::info(dtype()).quantized && config().router.top_k < config().experts;
   for (const OwnedBatch& batch : two_steps(config().vocab)) {
     const auto expected = interpreter.run(graph::batch_inputs(batch.view())).taps;
     EXPECT_EQ(tapped.run(batch), plain.run(batch));
@@ -158,7 +154,14 @@ TEST_P(Compiled, TapsAgreeWithTheInterpreterAndChangeNoBit) {
     ASSERT_EQ(taps.size(), expected.size());
     for (const runtime::Tap& tap : taps) {
       EXPECT_EQ(tap.shape, expected.at(tap.name).dims);
-      expect_near(tap.values, expected.at(tap.name), tap.name);
+      const std::vector<double> errors = row_errors(tap, expected.at(tap.name));
+      if (routes) {
+        // Where two scores are close, 8 bits choose another expert: 3 of 169 tokens here, the others are within 0.03.
+        const auto beyond = std::ranges::count_if(errors, [&](double error) { return error > bound(dtype()); });
+        EXPECT_LE(beyond, static_cast<std::ptrdiff_t>(errors.size()) / 50) << tap.name;
+      } else {
+        EXPECT_LT(relative_error({tap.values.begin(), tap.values.end()}, expected.at(tap.name).f32), bound(dtype()));
+      }
     }
   }
   EXPECT_TRUE(plain.executable().taps().empty());

@@ -14,7 +14,7 @@ TEST(ClosedSchema, ObjectsThatSayNothingOfOtherKeysHaveNone) {
               "additionalProperties": false}}, "required": ["a"], "additionalProperties": false})"));
   EXPECT_EQ(closed(R"({"type": "array", "items": {"properties": {"a": {}}}})"),
             Json::parse(R"({"type": "array", "items": {"properties": {"a": {}}, "additionalProperties": false}})"));
-  // As pydantic writes an optional model and a list of models.
+  // As pydantic writes an optional model, and its first version a field with a title of its own.
   EXPECT_EQ(closed(R"({"properties": {"x": {"anyOf": [{"$ref": "#/$defs/X"}, {"type": "null"}]}},
                        "$defs": {"X": {"properties": {"b": {"allOf": [{"$ref": "#/$defs/Y"}]}}}, "Y": {"enum": [1]}}})"),
             Json::parse(R"({"properties": {"x": {"anyOf": [{"$ref": "#/$defs/X"}, {"type": "null"}]}},

@@ -146,12 +146,12 @@ TEST_F(BadModel, UnknownArchitecture) {
   EXPECT_THAT(failure(model()), AllOf(HasSubstr("LlamaForCausalLN"), HasSubstr("LlamaForCausalLM")));
 }
 
-// Text files are looked at before the weights are packed, which takes minutes of a large model.
 TEST_F(BadModel, NamesThatWouldCommandTheTerminal) {
   edit_config("evil\x1b[2J\r", 1);
   EXPECT_THAT(failure(model()), HasSubstr("config field evil?[2J? is 1"));
 }
 
+// Text files are looked at before the weights are packed, which takes minutes of a large model.
 TEST_F(BadModel, NoTokenizer) {
   fs::remove(model() / "tokenizer.json");
   EXPECT_THAT(failure(model()), HasSubstr("there is no tokenizer; put the model's tokenizer.json"));

@@ -99,7 +99,7 @@ struct Simd {
   static Pairs no_pairs() { return _mm512_setzero_si512(); }
   static Pairs set1_pair(std::uint32_t pair) { return _mm512_set1_epi32(static_cast<int>(pair)); }
   static Pairs load_pairs(const std::uint16_t* p) { return _mm512_loadu_si512(p); }
-  /// The first n pairs (at most kWidth, or all), zeros beyond; memory beyond is not touched.
+  /// The first n pairs (all if n > kWidth), zeros beyond; memory beyond is not touched.
   static Pairs load_pairs_n(const std::uint16_t* p, int n) {
     return _mm512_maskz_loadu_epi32(static_cast<__mmask16>(below(n)), p);
   }
